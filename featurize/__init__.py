@@ -1,0 +1,1 @@
+"""Floor 1: formulas and structures become descriptors, graphs and phase diagrams."""

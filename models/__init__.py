@@ -1,0 +1,1 @@
+"""Floor 2: graph neural networks, their training, uncertainty and checkpoints."""
