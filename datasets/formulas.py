@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Composition, Element
 
+from softlyte.datasets.errors import UserError
+
 DECIMALS = 4
 """Fractional subscripts are kept to this many decimals."""
 
@@ -23,7 +25,7 @@ _SCALE = 10**DECIMALS
 MAX_ATOMIC_NUMBER = 103
 
 
-class FormulaError(ValueError):
+class FormulaError(UserError):
     """A formula that cannot be read; the message names the formula and the remedy."""
 
 
