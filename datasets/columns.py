@@ -105,12 +105,19 @@ _ALL = (
         "",
         "Probability that the needed stack pressure is below the target.",
     ),
-    Column("cost_usd_kg", "Precursor cost", "USD/kg", "Precursor cost of one kilogram by the cheapest route."),
-    Column("cost_usd_l", "Precursor cost per litre", "USD/L", "Precursor cost of one litre of dense material."),
     Column(
-        "p_all_targets", "P(all targets)", "", "Joint probability that every target holds, one number to rank by."
+        "cost_usd_kg", "Precursor cost", "USD/kg", "Precursor cost of one kilogram by the cheapest route."
     ),
-    Column("nearest_known", "Nearest known electrolyte", "", "Closest measured electrolyte of the cited panel."),
+    Column("cost_usd_l", "Precursor cost per litre", "USD/L", "Precursors of one litre of dense material."),
+    Column(
+        "p_all_targets",
+        "P(all targets)",
+        "",
+        "Joint probability that every target holds.",
+    ),
+    Column(
+        "nearest_known", "Nearest known electrolyte", "", "Closest measured electrolyte of the cited tables."
+    ),
     Column(
         "distance_to_known",
         "Distance to nearest known",
@@ -124,7 +131,7 @@ _ALL = (
         "1: as well supported by training data as the typical held-out row; 0: beyond all of them.",
     ),
     Column("flags", "Flags", "", "Cautions, separated by semicolons; empty if none."),
-    Column("pareto_front", "Pareto front", "", "True if no other candidate is at least as good in every target."),
+    Column("pareto_front", "Pareto front", "", "True if no other is as good in every target."),
     Column("precursor_route", "Precursor route", "", "Balanced precursors of one formula unit."),
 )
 

@@ -1,0 +1,139 @@
+"""Checkpoints: JSON metadata beside tensors, loaded strictly, never pickled classes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from softlyte.datasets.errors import UserError
+
+FORMAT = "softlyte-composition-ensemble"
+FORMAT_VERSION = 1
+WEIGHTS, CARD = "weights.safetensors", "card.json"
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""Folder of the weights that ship with Softlyte."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint that is missing, damaged or foreign; the message names the file and the remedy."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An ensemble's card and the state of each member."""
+
+    card: dict[str, Any]
+    members: list[dict[str, Tensor]]
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal text."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write text under a temporary name, flush it to disk, then rename: a reader never sees half a file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    temporary.replace(path)
+
+
+def save_state(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Write tensors to a safetensors file, atomically."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, temporary)
+    temporary.replace(path)
+
+
+def save_checkpoint(folder: Path, card: dict[str, Any], members: list[Mapping[str, Tensor]]) -> None:
+    """Write card.json and weights.safetensors; the card gets format, version and the weights' checksum."""
+    folder.mkdir(parents=True, exist_ok=True)
+    joined = {f"member{i}.{k}": v for i, state in enumerate(members) for k, v in state.items()}
+    save_state(folder / WEIGHTS, joined)
+    full = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "members": len(members),
+        "weights_sha256": file_sha256(folder / WEIGHTS),
+        **card,
+    }
+    write_atomically(folder / CARD, json.dumps(full, indent=1, sort_keys=True) + "\n")
+
+
+def load_state(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file; raises CheckpointError if it is missing or damaged."""
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"there is no file {path}; give a folder written by `softlyte train`") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or no safetensors file ({error}); copy it again or retrain"
+        ) from error
+
+
+def load_checkpoint(folder: Path | None = None) -> Checkpoint:
+    """Read an ensemble and check format, version and checksum.
+
+    Args:
+        folder: folder with card.json and weights.safetensors; None for the shipped weights.
+
+    Raises:
+        CheckpointError: something is missing, truncated, altered or from another program.
+    """
+    folder = PRETRAINED if folder is None else Path(folder)
+    card_path, weights_path = folder / CARD, folder / WEIGHTS
+    try:
+        card = json.loads(card_path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise CheckpointError(f"there is no {card_path}; give a folder written by `softlyte train`") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{card_path} is not readable JSON ({error}); copy it again") from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise CheckpointError(f"{card_path} is not a Softlyte ensemble; give a folder from `softlyte train`")
+    if card.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{card_path} has format version {card.get('format_version')!r}, this Softlyte reads "
+            f"{FORMAT_VERSION}; install the Softlyte that wrote it or retrain"
+        )
+    if not weights_path.is_file():
+        raise CheckpointError(f"there is no {weights_path}; copy it beside {CARD} or retrain")
+    if file_sha256(weights_path) != card.get("weights_sha256"):
+        raise CheckpointError(
+            f"{weights_path} does not match the checksum in {CARD}: it is truncated or altered; copy it again"
+        )
+    joined = load_state(weights_path)
+    count = card.get("members")
+    if not isinstance(count, int) or count < 1:
+        raise CheckpointError(f"{card_path} states no number of members; copy it again or retrain")
+    members: list[dict[str, Tensor]] = [{} for _ in range(count)]
+    for key, value in joined.items():
+        prefix, _, rest = key.partition(".")
+        number = prefix.removeprefix("member")
+        if not number.isdigit() or int(number) >= count or not rest:
+            raise CheckpointError(f"{weights_path} holds the foreign tensor {key!r}; copy it again")
+        members[int(number)][rest] = value
+    return Checkpoint(card, members)
+
+
+def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Load tensors into a module; raises CheckpointError unless names and shapes fit exactly."""
+    try:
+        module.load_state_dict(dict(state), strict=True)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{where} does not fit its network ({reason}); retrain") from error

@@ -1,0 +1,97 @@
+"""Metrics of an ensemble on rows that it has not seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from softlyte.datasets.columns import INTERVAL_LEVEL, PHASES
+from softlyte.datasets.formulas import symbols
+from softlyte.models.predictions import PropertyPrediction, youngs_modulus
+from softlyte.models.predictor import Predictor
+from softlyte.models.tasks import TARGET_NAMES, TASK_NAMES, TASKS, YOUNGS_MODULUS
+from softlyte.models.training_data import TrainingRows
+
+HALOGENS = ("F", "Cl", "Br", "I")
+
+
+def halide_rows(rows: TrainingRows) -> NDArray[np.bool_]:
+    """Return which rows hold Li or Na together with a halogen, [N]: the chemistry that Softlyte is for."""
+    number = {symbol: z for z, symbol in enumerate(symbols())}
+    mobile = np.isin(rows.compositions.atomic_numbers, [number["Li"], number["Na"]]).any(axis=1)
+    halogen = np.isin(rows.compositions.atomic_numbers, [number[h] for h in HALOGENS]).any(axis=1)
+    return mobile & halogen
+
+
+def predict_targets(
+    predictor: Predictor, rows: TrainingRows, batch_size: int = 4096
+) -> dict[str, PropertyPrediction]:
+    """Return the calibrated prediction of every target under each row's own phase and fidelity."""
+    means, sds = [], []
+    for start in range(0, len(rows), batch_size):
+        part = slice(start, start + batch_size)
+        mean, sd = predictor.raw(
+            rows.compositions[part], rows.phase[part], rows.fidelity[part], rows.temperature_c[part]
+        )
+        means.append(mean)
+        sds.append(sd)
+    mean, sd = np.concatenate(means, axis=1), np.concatenate(sds, axis=1)
+    factor = predictor.calibration.scale[rows.phase]
+    centre = mean.mean(axis=0)
+    mean, sd = centre + (mean - centre) * factor, sd * factor
+    out = {
+        task.name: PropertyPrediction(mean[:, :, i], sd[:, :, i], task.transform)
+        for i, task in enumerate(TASKS)
+    }
+    correlation = predictor.calibration.modulus_correlation
+    out[YOUNGS_MODULUS] = youngs_modulus(out[TASK_NAMES[0]], out[TASK_NAMES[1]], correlation)
+    return out
+
+
+def labels_with_youngs_modulus(rows: TrainingRows) -> NDArray[np.float64]:
+    """Return the labels, [N, T + 1], with log10 E filled in where K and G are known; censored rows NaN."""
+    labels = np.where(rows.censored[:, None], np.nan, rows.targets)
+    k, g = 10.0 ** labels[:, 0], 10.0 ** labels[:, 1]
+    last = TARGET_NAMES.index(YOUNGS_MODULUS)
+    labels[:, last] = np.where(np.isnan(labels[:, last]), np.log10(9 * k * g / (3 * k + g)), labels[:, last])
+    return labels
+
+
+def evaluate(predictor: Predictor, rows: TrainingRows) -> dict[str, Any]:
+    """Return metrics by target and subset (crystal, glass, Li/Na halides).
+
+    Each holds rows, mae (ensemble), mae_members (mean and standard deviation over the members),
+    mae_constant (training mean), rmse, spearman, coverage of the interval and its mean width, in the
+    target's transformed unit.
+    """
+    from scipy.stats import spearmanr
+
+    predicted, labels = predict_targets(predictor, rows), labels_with_youngs_modulus(rows)
+    halides = halide_rows(rows)
+    subsets = {name: rows.phase == code for code, name in enumerate(PHASES)} | {"Li/Na halides": halides}
+    out: dict[str, Any] = {}
+    for column, target in enumerate(TARGET_NAMES):
+        known = ~np.isnan(labels[:, column])
+        prediction = predicted[target]
+        for name, mask in subsets.items():
+            chosen = known & mask
+            if chosen.sum() < 10:
+                continue
+            p, y = prediction.take(chosen), labels[chosen, column]
+            half = ndtri(0.5 + INTERVAL_LEVEL / 2) * p.sd()
+            members = np.abs(p.member_mean - y).mean(axis=1)
+            centre = np.array(predictor.card["standardisation"]["mean"])[column]
+            out.setdefault(target, {})[name] = {
+                "rows": int(chosen.sum()),
+                "mae": float(np.abs(p.mean() - y).mean()),
+                "mae_members": [float(members.mean()), float(members.std())],
+                "mae_constant": float(np.abs(y - centre).mean()),
+                "rmse": float(np.sqrt(((p.mean() - y) ** 2).mean())),
+                "spearman": float(spearmanr(p.mean(), y).statistic),
+                "coverage": float((np.abs(p.mean() - y) <= half).mean()),
+                "interval_width": float(2 * half.mean()),
+            }
+    return out

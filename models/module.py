@@ -1,0 +1,69 @@
+"""The Lightning module: how one member of the ensemble learns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+
+from softlyte.models.batches import LabelledBatch
+from softlyte.models.config import FitConfig
+from softlyte.models.loss import MultiTaskLoss
+from softlyte.models.network import CompositionNetwork
+
+
+class CompositionModule(lightning.LightningModule):
+    """One network with its loss and one-cycle AdamW.
+
+    Args:
+        network: the network to train.
+        loss: the multi-task loss, which holds the standardisation.
+        config: of the fit.
+        learning_rate: peak learning rate.
+        steps: optimiser steps in all, for the schedule.
+        seed: dropout in epoch k depends on (seed, k) alone, so that a resumed run equals an unbroken one.
+    """
+
+    def __init__(
+        self,
+        network: CompositionNetwork,
+        loss: MultiTaskLoss,
+        config: FitConfig,
+        learning_rate: float,
+        steps: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.network, self.loss, self.config = network, loss, config
+        self.learning_rate, self.steps, self.seed = learning_rate, steps, seed
+
+    def on_train_epoch_start(self) -> None:
+        """Make this epoch's random numbers independent of what ran before."""
+        torch.manual_seed(self.seed * 100_003 + self.current_epoch)
+
+    def training_step(self, batch: LabelledBatch, index: int) -> Tensor:
+        """Return the loss of one batch."""
+        loss = self.loss(self.network(batch.graphs), batch.targets, batch.censored)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.targets))
+        return loss
+
+    def validation_step(self, batch: LabelledBatch, index: int) -> None:
+        """Log the loss of one held-out batch."""
+        loss = self.loss(self.network(batch.graphs), batch.targets, batch.censored)
+        self.log("validation_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.targets))
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Return AdamW (no decay on biases, norms and embeddings) and a one-cycle schedule."""
+        decayed = [p for p in self.network.parameters() if p.ndim > 1]
+        plain = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": decayed, "weight_decay": self.config.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        optimiser = torch.optim.AdamW(groups, lr=self.learning_rate)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, max_lr=self.learning_rate, total_steps=self.steps, pct_start=0.15
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,175 @@
+"""The one way to ask the networks: compositions in, calibrated distributions out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from softlyte.datasets.columns import PHASES
+from softlyte.datasets.errors import UserError
+from softlyte.datasets.formulas import MAX_ATOMIC_NUMBER, Compositions
+from softlyte.featurize.composition import ROOM_TEMPERATURE_C, CompositionFeaturizer
+from softlyte.models.calibration import Calibration, mean_disagreement
+from softlyte.models.checkpoint import Checkpoint, load_checkpoint, load_strictly
+from softlyte.models.network import CompositionNetwork, NetworkConfig
+from softlyte.models.predictions import Predictions, PropertyPrediction, concatenate, youngs_modulus
+from softlyte.models.tasks import TASK_NAMES, TASKS, YOUNGS_MODULUS
+
+BATCH_SIZE = 4096
+"""Compositions evaluated at once: the fastest on two cores (benchmarks/RESULTS.md)."""
+
+
+class DeviceError(UserError):
+    """A device that is not there; the message names the remedy."""
+
+
+def choose_device(device: str = "auto") -> torch.device:
+    """Return the device for "auto" (CUDA when there is one), "cpu" or "cuda"; raises DeviceError."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise DeviceError(f"no device {device!r}; choose auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("no CUDA device is available; use --device cpu or auto")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+class Predictor:
+    """An ensemble of composition networks with its calibration.
+
+    Args:
+        checkpoint: what `load_checkpoint` returned.
+        device: where to compute.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device | None = None) -> None:
+        card = checkpoint.card
+        self.card: dict[str, Any] = card
+        self.device = device or torch.device("cpu")
+        if tuple(card["tasks"]) != TASK_NAMES:
+            from softlyte.models.checkpoint import CheckpointError
+
+            raise CheckpointError(
+                "the checkpoint predicts other properties than this Softlyte; "
+                "install the Softlyte that wrote it or retrain"
+            )
+        self.networks = []
+        for number, state in enumerate(checkpoint.members):
+            network = CompositionNetwork(NetworkConfig.model_validate(card["network"]))
+            load_strictly(network, state, f"member {number} of the checkpoint")
+            self.networks.append(network.to(self.device).eval().requires_grad_(False))
+        self.mean = np.array(card["standardisation"]["mean"], float)[: len(TASKS)]
+        self.sd = np.array(card["standardisation"]["sd"], float)[: len(TASKS)]
+        self.calibration = Calibration.from_card(card["calibration"])
+        known = np.zeros(MAX_ATOMIC_NUMBER + 1, bool)
+        known[card["elements"]] = True
+        self.known_elements = known
+        """[104] True for atomic numbers that training has seen."""
+
+    @classmethod
+    def load(cls, folder: Path | str | None = None, device: str = "auto") -> Predictor:
+        """Load an ensemble (None: the shipped one); raises CheckpointError or DeviceError."""
+        chosen = choose_device(device)
+        return cls(load_checkpoint(None if folder is None else Path(folder)), chosen)
+
+    @property
+    def weights_sha256(self) -> str:
+        """Checksum of the weights, for run records."""
+        return str(self.card["weights_sha256"])
+
+    def predict(
+        self,
+        compositions: Compositions,
+        phase: NDArray[np.integer] | int = 0,
+        temperature_c: float = ROOM_TEMPERATURE_C,
+        batch_size: int = BATCH_SIZE,
+        progress: Callable[[int], None] | None = None,
+    ) -> Predictions:
+        """Predict every property of N materials.
+
+        A prediction does not depend on what else is in the batch.
+
+        Args:
+            compositions: N compositions.
+            phase: [N] or one index into columns.PHASES.
+            temperature_c: at which the conductivity is wanted.
+            batch_size: compositions evaluated at once.
+            progress: called with the number of materials done after each batch.
+        """
+        codes = np.ascontiguousarray(np.broadcast_to(np.asarray(phase, np.int64), (len(compositions),)))
+        parts = []
+        for start in range(0, len(compositions), batch_size):
+            rows = slice(start, start + batch_size)
+            parts.append(self._predict_batch(compositions[rows], codes[rows], temperature_c))
+            if progress is not None:
+                progress(len(codes[rows]))
+        return concatenate(parts) if parts else self._predict_batch(compositions, codes, temperature_c)
+
+    def raw(
+        self,
+        compositions: Compositions,
+        phase: NDArray[np.integer],
+        fidelity: NDArray[np.integer] | None = None,
+        temperature_c: NDArray[np.floating] | float = ROOM_TEMPERATURE_C,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the members' uncalibrated means and standard deviations, two [E, N, T], transformed units.
+
+        Args:
+            compositions: N compositions.
+            phase: [N] index into columns.PHASES.
+            fidelity: [N] index into columns.FIDELITIES for all tasks; None takes each task's own.
+            temperature_c: [N] or one temperature.
+        """
+        batch = CompositionFeaturizer()(compositions, phase, 0, temperature_c).to(self.device)
+        if fidelity is None:
+            per_task = np.array([[task.fidelity_code(name) for task in TASKS] for name in PHASES])
+            asked = {int(code): (per_task == code)[phase] for code in np.unique(per_task)}  # [N, T] masks
+        else:
+            whole = np.asarray(fidelity)
+            asked = {int(c): np.repeat((whole == c)[:, None], len(TASKS), axis=1) for c in np.unique(whole)}
+        shape = (len(self.networks), len(compositions), len(TASKS))
+        mean, scale = np.empty(shape), np.empty(shape)
+        with torch.inference_mode():
+            for number, network in enumerate(self.networks):
+                graph = network.encode(batch.element, batch.fraction)
+                for code, wanted in asked.items():
+                    rows = np.flatnonzero(wanted.any(axis=1))
+                    index = torch.from_numpy(rows).to(self.device)
+                    out = network.decode(
+                        graph[index],
+                        batch.phase[index],
+                        torch.full_like(batch.phase[index], code),
+                        batch.inverse_temperature[index],
+                    )
+                    mask = wanted[rows]
+                    row, task = np.nonzero(mask)
+                    mean[number, rows[row], task] = out.mean.float().cpu().numpy()[mask]
+                    scale[number, rows[row], task] = out.log_scale.float().cpu().numpy()[mask]
+        # The standard deviation of a Laplace distribution of scale b is sqrt(2) b.
+        return mean * self.sd + self.mean, np.sqrt(2.0) * np.exp(scale) * self.sd
+
+    def _predict_batch(
+        self, compositions: Compositions, phase: NDArray[np.int64], temperature_c: float
+    ) -> Predictions:
+        member_mean, member_sd = self.raw(compositions, phase, None, temperature_c)
+        unknown = ~self.known_elements[compositions.atomic_numbers] & (compositions.atomic_numbers > 0)
+        applicability = self.calibration.applicability(mean_disagreement(member_mean, self.sd), phase)
+        factor = self.calibration.scale[phase]  # [N, T]
+        centre = member_mean.mean(axis=0)
+        member_mean = centre + (member_mean - centre) * factor
+        member_sd = member_sd * factor
+        properties = {
+            task.name: PropertyPrediction(member_mean[:, :, i], member_sd[:, :, i], task.transform)
+            for i, task in enumerate(TASKS)
+        }
+        properties[YOUNGS_MODULUS] = youngs_modulus(
+            properties["bulk_modulus_gpa"],
+            properties["shear_modulus_gpa"],
+            self.calibration.modulus_correlation,
+        )
+        unseen = unknown.any(axis=1)
+        return Predictions(MappingProxyType(properties), np.where(unseen, 0.0, applicability), unseen)

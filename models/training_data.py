@@ -1,0 +1,294 @@
+"""Vendored tables become one matrix of targets, each row with its conditions, weight and split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from softlyte.datasets.columns import FIDELITIES, PHASES
+from softlyte.datasets.formulas import Compositions
+from softlyte.datasets.splits import split_by_chemical_system
+from softlyte.datasets.tables import load_table, table_checksum
+from softlyte.models.tasks import TARGET_NAMES, TARGET_TRANSFORMS
+
+ROOM_C = 25.0
+CRYSTAL, GLASS = PHASES.index("crystal"), PHASES.index("glass")
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """N labelled rows.
+
+    Attributes:
+        compositions: N compositions.
+        phase: [N] index into columns.PHASES.
+        fidelity: [N] index into columns.FIDELITIES.
+        temperature_c: [N] degrees Celsius.
+        targets: [N, len(TARGET_NAMES)] in each task's transformed unit, NaN where not labelled.
+        censored: [N] True where the labels are upper bounds, not values.
+        source: [N] index into `sources`.
+        split: [N] 'train', 'validation' or 'test'.
+        sources: table names.
+    """
+
+    compositions: Compositions
+    phase: NDArray[np.int64]
+    fidelity: NDArray[np.int64]
+    temperature_c: NDArray[np.float64]
+    targets: NDArray[np.float64]
+    censored: NDArray[np.bool_]
+    source: NDArray[np.int64]
+    split: NDArray[np.str_]
+    sources: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.phase)
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> TrainingRows:
+        """Return the chosen rows."""
+        return TrainingRows(
+            self.compositions[rows],
+            self.phase[rows],
+            self.fidelity[rows],
+            self.temperature_c[rows],
+            self.targets[rows],
+            self.censored[rows],
+            self.source[rows],
+            self.split[rows],
+            self.sources,
+        )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows of one table before they are joined; scalars stand for every row."""
+
+    formulas: pd.Series
+    phase: NDArray[np.int64] | int
+    fidelity: NDArray[np.int64] | str
+    labels: dict[str, pd.Series]
+    temperature_c: NDArray[np.float64] | float = ROOM_C
+    censored: NDArray[np.bool_] | bool = False
+    held_out: NDArray[np.bool_] | bool = False
+
+
+def _good(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows without a flag."""
+    return table[table["flag"].fillna("") == ""] if "flag" in table else table
+
+
+def _log10(values: pd.Series) -> pd.Series:
+    return np.log10(values.where(values > 0))
+
+
+def _elastic_moduli() -> Iterable[_Part]:
+    t = _good(load_table("elastic_moduli"))
+    yield _Part(
+        t["formula"],
+        CRYSTAL,
+        "dft_pbe_crystal",
+        {"bulk_modulus_gpa": t["log10_bulk_modulus_gpa"], "shear_modulus_gpa": t["log10_shear_modulus_gpa"]},
+    )
+
+
+def _formation_energy() -> Iterable[_Part]:
+    t = _good(load_table("formation_energy"))
+    label = {"formation_energy_ev_atom": t["formation_energy_ev_atom"]}
+    yield _Part(t["formula"], CRYSTAL, "dft_pbe_crystal", label)
+
+
+def _windows_computed() -> Iterable[_Part]:
+    t = _good(load_table("windows_computed"))
+    labels = {"oxidation_v": t["oxidation_v"], "reduction_v": t["reduction_v"]}
+    yield _Part(t["formula"], CRYSTAL, "dft_pbe_crystal", labels)
+
+
+def _crystal_volume() -> Iterable[_Part]:
+    t = _good(load_table("crystal_volume"))
+    label = {"density_g_cm3": _log10(t["density_g_cm3"])}
+    yield _Part(t["formula"], CRYSTAL, "dft_pbe_crystal", label)
+
+
+def _glass_properties() -> Iterable[_Part]:
+    t = _good(load_table("glass_properties"))
+    bulk = t["bulk_modulus_gpa"]
+    # E is a label of its own only where K is not known: otherwise K and G say the same.
+    lone_e = t["youngs_modulus_gpa"].where(bulk.isna())
+    labels = {
+        "bulk_modulus_gpa": _log10(bulk),
+        "shear_modulus_gpa": _log10(t["shear_modulus_gpa"]),
+        "youngs_modulus_gpa": _log10(lone_e),
+        "hardness_gpa": _log10(t["hardness_gpa"]),
+        "density_g_cm3": _log10(t["density_g_cm3"]),
+        "glass_transition_k": t["glass_transition_k"],
+    }
+    # Conductivity at 20 C rides along with the other labels; the other temperatures are rows of their own.
+    any_label = pd.DataFrame(labels).notna().any(axis=1)
+    some = t[any_label]
+    yield _Part(some["formula"], GLASS, "measured_glass", {k: v[any_label] for k, v in labels.items()})
+    for celsius in (20, 100, 150, 300):
+        column = t[f"log10_sigma_s_cm_{celsius}c"]
+        known = column.notna()
+        yield _Part(
+            t["formula"][known],
+            GLASS,
+            "measured_glass",
+            {"sigma_s_cm": column[known]},
+            temperature_c=float(celsius),
+        )
+
+
+def _conductivity_obelix() -> Iterable[_Part]:
+    t = _good(load_table("conductivity_obelix"))
+    yield _Part(
+        t["formula"],
+        CRYSTAL,
+        "measured_pellet",
+        {"sigma_s_cm": t["log10_sigma_s_cm"]},
+        censored=t["censored"].to_numpy(bool),
+        # The official test rows stay unseen whatever side their chemical system falls on.
+        held_out=(t["split"] == "test").to_numpy(),
+    )
+
+
+def _conductivity_cited() -> Iterable[_Part]:
+    t = load_table("conductivity_cited")
+    t = t[t["train"] & t["log10_sigma_s_cm"].notna()]
+    glass = (t["phase"] == "glass").to_numpy()
+    pellet, in_glass = FIDELITIES.index("measured_pellet"), FIDELITIES.index("measured_glass")
+    yield _Part(
+        t["formula"],
+        np.where(glass, GLASS, CRYSTAL),
+        np.where(glass, in_glass, pellet),
+        {"sigma_s_cm": t["log10_sigma_s_cm"]},
+        temperature_c=t["temperature_c"].fillna(ROOM_C).to_numpy(float),
+        censored=t["censored"].to_numpy(bool),
+    )
+
+
+def _mechanics_cited() -> Iterable[_Part]:
+    t = _good(load_table("mechanics_cited"))
+    t = t[(t["formula"].fillna("") != "") & t["computed"].isin(["yes", "no"])]
+    low, high = t["youngs_modulus_gpa_min"], t["youngs_modulus_gpa_max"]
+    modulus = np.sqrt(pd.to_numeric(low, errors="coerce") * pd.to_numeric(high, errors="coerce"))
+    bulk = pd.to_numeric(t["bulk_modulus_gpa"], errors="coerce")
+    shear = pd.to_numeric(t["shear_modulus_gpa"], errors="coerce")
+    glass = t["phase"].fillna("").str.contains("glass").to_numpy()
+    computed = (t["computed"] == "yes").to_numpy()
+    fidelity = np.where(
+        computed,
+        FIDELITIES.index("dft_pbe_crystal"),
+        np.where(glass, FIDELITIES.index("measured_glass"), FIDELITIES.index("measured_pellet")),
+    )
+    labels = {
+        "bulk_modulus_gpa": _log10(bulk),
+        "shear_modulus_gpa": _log10(shear),
+        "youngs_modulus_gpa": _log10(modulus.where(bulk.isna() | shear.isna())),
+        "hardness_gpa": _log10(pd.to_numeric(t["hardness_gpa"], errors="coerce")),
+    }
+    labelled = pd.DataFrame(labels).notna().any(axis=1).to_numpy()
+    yield _Part(
+        t["formula"][labelled],
+        np.where(glass, GLASS, CRYSTAL)[labelled],
+        fidelity[labelled],
+        {k: v[labelled] for k, v in labels.items()},
+    )
+
+
+SOURCES: dict[str, Callable[[], Iterable[_Part]]] = {
+    "elastic_moduli": _elastic_moduli,
+    "formation_energy": _formation_energy,
+    "windows_computed": _windows_computed,
+    "crystal_volume": _crystal_volume,
+    "glass_properties": _glass_properties,
+    "conductivity_obelix": _conductivity_obelix,
+    "conductivity_cited": _conductivity_cited,
+    "mechanics_cited": _mechanics_cited,
+}
+"""Tables that teach the composition network. Cited glass transitions are checks and never in here."""
+
+
+def load_training_rows(names: Iterable[str] = tuple(SOURCES), seed: int = 0) -> TrainingRows:
+    """Read and join the tables.
+
+    The split is by chemical system over all tables at once (80/10/10), so that neither a formula nor a
+    near-duplicate is on two sides; the official OBELiX test rows, and all other conductivities of the
+    same compositions, are test rows besides.
+
+    Args:
+        names: tables to read, keys of SOURCES.
+        seed: of the split.
+
+    Raises:
+        ValueError: an unknown table name.
+    """
+    names = tuple(names)
+    unknown = sorted(set(names) - set(SOURCES))
+    if unknown:
+        raise ValueError(f"no training table {', '.join(unknown)}; there are {', '.join(SOURCES)}")
+    parts = [(number, part) for number, name in enumerate(names) for part in SOURCES[name]()]
+    compositions = Compositions.concatenate(
+        [Compositions.from_formulas(part.formulas.tolist()) for _, part in parts]
+    )
+    sizes = [len(part.formulas) for _, part in parts]
+
+    def joined(pick: Callable[[_Part], object], dtype: type) -> NDArray:
+        pairs = zip(parts, sizes, strict=True)
+        return np.concatenate([np.broadcast_to(np.asarray(pick(p), dtype), (n,)) for (_, p), n in pairs])
+
+    targets = np.full((len(compositions), len(TARGET_NAMES)), np.nan)
+    start = 0
+    for (_, part), size in zip(parts, sizes, strict=True):
+        for label, values in part.labels.items():
+            targets[start : start + size, TARGET_NAMES.index(label)] = values.to_numpy(float)
+        start += size
+    split = split_by_chemical_system(compositions, seed=seed).astype("<U10")
+    held_out = joined(lambda p: p.held_out, bool)
+    sigma = ~np.isnan(targets[:, TARGET_NAMES.index("sigma_s_cm")])
+    keys = compositions.keys()
+    split[held_out | (sigma & np.isin(keys, np.unique(keys[held_out])))] = "test"
+    return TrainingRows(
+        compositions,
+        joined(lambda p: p.phase, np.int64),
+        joined(lambda p: _fidelity(p.fidelity), np.int64),
+        joined(lambda p: p.temperature_c, np.float64),
+        targets,
+        joined(lambda p: p.censored, bool),
+        np.repeat([number for number, _ in parts], sizes),
+        split,
+        names,
+    )
+
+
+def _fidelity(value: NDArray[np.int64] | str) -> NDArray[np.int64] | int:
+    return FIDELITIES.index(value) if isinstance(value, str) else value
+
+
+def source_checksums(names: Iterable[str]) -> dict[str, str]:
+    """Return the checksum of every table that was trained on."""
+    return {name: table_checksum(name) for name in names}
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """Mean and standard deviation of each target over the training rows, [len(TARGET_NAMES)] each."""
+
+    mean: NDArray[np.float64]
+    sd: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, rows: TrainingRows) -> Standardisation:
+        """Fit on labelled, uncensored rows; raises ValueError if a task has no label at all."""
+        values = np.where(rows.censored[:, None], np.nan, rows.targets)
+        counts = (~np.isnan(values)).sum(axis=0)
+        if (counts < 2).any():
+            missing = [n for n, c in zip(TARGET_NAMES, counts, strict=True) if c < 2]
+            raise ValueError(f"no training rows for {', '.join(missing)}; add the tables that hold them")
+        return cls(np.nanmean(values, axis=0), np.nanstd(values, axis=0))
+
+
+assert len(TARGET_NAMES) == len(TARGET_TRANSFORMS)  # noqa: S101 - a table of constants
