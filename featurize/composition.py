@@ -150,7 +150,7 @@ def to_torch_geometric(batch: CompositionBatch) -> Batch:
 
 
 def _codes(codes: NDArray[np.integer] | int, n: int, limit: int, what: str) -> NDArray[np.int64]:
-    full = np.ascontiguousarray(np.broadcast_to(np.asarray(codes, dtype=np.int64), (n,)))
+    full = np.broadcast_to(np.asarray(codes, dtype=np.int64), (n,)).copy()
     if n and (full.min() < 0 or full.max() >= limit):
         raise ValueError(f"{what} codes must lie in 0..{limit - 1}, got {full.min()}..{full.max()}")
     return full

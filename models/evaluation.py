@@ -23,7 +23,7 @@ def halide_rows(rows: TrainingRows) -> NDArray[np.bool_]:
     number = {symbol: z for z, symbol in enumerate(symbols())}
     mobile = np.isin(rows.compositions.atomic_numbers, [number["Li"], number["Na"]]).any(axis=1)
     halogen = np.isin(rows.compositions.atomic_numbers, [number[h] for h in HALOGENS]).any(axis=1)
-    return mobile & halogen
+    return np.asarray(mobile & halogen)
 
 
 def predict_targets(

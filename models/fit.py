@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import lightning
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from softlyte.models.batches import EpochSampler, LabelledBatch, LabelledRows
 from softlyte.models.checkpoint import load_state, load_strictly, save_state
@@ -119,7 +120,7 @@ def _run(
         devices=1,
         precision=fit.precision,
         max_epochs=epochs,
-        max_time={"hours": job.max_hours} if job.max_hours else None,
+        max_time=timedelta(hours=job.max_hours) if job.max_hours else None,
         gradient_clip_val=fit.gradient_clip,
         logger=CSVLogger(job.folder, name=f"{stage}_log", version=""),
         callbacks=[checkpoints, *([TQDMProgressBar(refresh_rate=20)] if job.progress else [])],
@@ -136,17 +137,20 @@ def _run(
 
 def _loader(dataset: LabelledRows, chosen: np.ndarray, sampler: EpochSampler) -> DataLoader[LabelledBatch]:
     # The sampler yields whole batches of row numbers, so the loader neither batches nor collates.
-    return DataLoader(_Chosen(dataset, chosen), sampler=sampler, batch_size=None)  # type: ignore[arg-type]
+    return DataLoader(_Chosen(dataset, chosen), sampler=sampler, batch_size=None)
 
 
-class _Chosen(Subset[LabelledBatch]):
-    """Some rows of the data set, indexed with whole vectors."""
+class _Chosen(Dataset[LabelledBatch]):
+    """Some rows of a data set, indexed with whole vectors."""
 
     def __init__(self, dataset: LabelledRows, chosen: np.ndarray) -> None:
-        super().__init__(dataset, chosen)  # type: ignore[arg-type]
-        self.numbers = torch.from_numpy(chosen)
+        self.dataset, self.numbers = dataset, torch.from_numpy(chosen)
 
-    def __getitem__(self, rows: torch.Tensor) -> LabelledBatch:  # type: ignore[override]
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, rows: torch.Tensor) -> LabelledBatch:
+        """Return the rows as one batch."""
         return self.dataset[self.numbers[rows]]
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import lightning
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from softlyte.models.batches import LabelledBatch
@@ -54,7 +53,7 @@ class CompositionModule(lightning.LightningModule):
         loss = self.loss(self.network(batch.graphs), batch.targets, batch.censored)
         self.log("validation_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.targets))
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return AdamW (no decay on biases, norms and embeddings) and a one-cycle schedule."""
         decayed = [p for p in self.network.parameters() if p.ndim > 1]
         plain = [p for p in self.network.parameters() if p.ndim <= 1]

@@ -171,5 +171,5 @@ class Predictor:
             properties["shear_modulus_gpa"],
             self.calibration.modulus_correlation,
         )
-        unseen = unknown.any(axis=1)
+        unseen: NDArray[np.bool_] = np.asarray(unknown.any(axis=1))
         return Predictions(MappingProxyType(properties), np.where(unseen, 0.0, applicability), unseen)
