@@ -1,0 +1,52 @@
+# make setup    create .venv and install Softlyte
+# make screen   run the default screening (writes screen-out/)
+# make test     install the test extras and run all tests
+# make check    lint, types, import contract
+# make rebuild  rebuild the vendored tables from their published artifacts and compare
+# make train    retrain the shipped weights (about an hour and a half on 2 cores)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+OUT ?= screen-out
+
+.PHONY: setup screen test check rebuild train clean
+
+setup: $(VENV)/.installed
+
+# The stamp is newer than pyproject.toml and constraints.txt: a second run does nothing.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -e src/softlyte/datasets/formulas.py || { echo "src/softlyte/datasets is not a symbolic link in this clone; run 'git config core.symlinks true && git checkout -- src' or clone on a file system with symbolic links" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Softlyte needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@# Debian's python3 has no ensurepip: the environment is made without pip and pip put in from outside.
+	test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
+	test -x $(BIN)/pip || $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip
+	$(PIP) --constraint constraints.txt torch
+	$(PIP) --constraint constraints.txt --editable '.[mp,tune]'
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(PIP) --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+screen: setup
+	$(BIN)/softlyte screen --out $(OUT) --overwrite
+
+test: $(VENV)/.tested
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.tested
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+rebuild: setup
+	$(BIN)/python -m softlyte.datasets.build
+
+train: setup
+	$(BIN)/softlyte train models/configs/composition.toml --out train-out
+
+clean:
+	rm -rf $(VENV) build dist
