@@ -119,7 +119,7 @@ class CompositionNetwork(nn.Module):
         per_head = x.unflatten(-1, (self.config.heads, -1))
         gated = (per_head * gate[..., None]).sum(dim=1).flatten(start_dim=1)
         return self.graph_norm(
-            torch.cat([mean, gated, self.statistics(_statistics(described, fraction))], dim=-1)
+            torch.cat([mean, gated, self.statistics(descriptor_statistics(described, fraction))], dim=-1)
         )
 
     def decode(
@@ -139,7 +139,7 @@ class CompositionNetwork(nn.Module):
         return self.decode(graph, batch.phase, batch.fidelity, batch.inverse_temperature)
 
 
-def _statistics(described: Tensor, fraction: Tensor) -> Tensor:
+def descriptor_statistics(described: Tensor, fraction: Tensor) -> Tensor:
     """Return weighted mean, weighted deviation, minimum and maximum of the descriptors, [B, 4D].
 
     After Ward et al., npj Comput. Mater. 2, 16028 (2016), doi 10.1038/npjcompumats.2016.28.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -212,7 +214,8 @@ SOURCES: dict[str, Callable[[], Iterable[_Part]]] = {
 """Tables that teach the composition network. Cited glass transitions are checks and never in here."""
 
 
-def load_training_rows(names: Iterable[str] = tuple(SOURCES), seed: int = 0) -> TrainingRows:
+@lru_cache(maxsize=1)
+def load_training_rows(names: tuple[str, ...] = tuple(SOURCES), seed: int = 0) -> TrainingRows:
     """Read and join the tables.
 
     The split is by chemical system over all tables at once (80/10/10), so that neither a formula nor a
@@ -226,7 +229,6 @@ def load_training_rows(names: Iterable[str] = tuple(SOURCES), seed: int = 0) -> 
     Raises:
         ValueError: an unknown table name.
     """
-    names = tuple(names)
     unknown = sorted(set(names) - set(SOURCES))
     if unknown:
         raise ValueError(f"no training table {', '.join(unknown)}; there are {', '.join(SOURCES)}")
@@ -236,7 +238,7 @@ def load_training_rows(names: Iterable[str] = tuple(SOURCES), seed: int = 0) -> 
     )
     sizes = [len(part.formulas) for _, part in parts]
 
-    def joined(pick: Callable[[_Part], object], dtype: type) -> NDArray:
+    def joined(pick: Callable[[_Part], Any], dtype: type) -> NDArray:
         pairs = zip(parts, sizes, strict=True)
         return np.concatenate([np.broadcast_to(np.asarray(pick(p), dtype), (n,)) for (_, p), n in pairs])
 

@@ -1,0 +1,1 @@
+"""Measurements, each with the command that reproduces it; figures stand in RESULTS.md."""

@@ -1,0 +1,207 @@
+"""Training: configuration errors, sampling, splits without leaks, exact resume, a usable checkpoint."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from softlyte.datasets.formulas import Compositions, chemical_systems
+from softlyte.datasets.tables import load_table
+from softlyte.models import module as module_file
+from softlyte.models.batches import EpochSampler
+from softlyte.models.checkpoint import load_checkpoint, load_state
+from softlyte.models.config import DEFAULT_CONFIG, ConfigError, TrainingConfig, load_config
+from softlyte.models.fit import EVALUATED, SHIPPED
+from softlyte.models.predictor import DeviceError, Predictor, choose_device
+from softlyte.models.tasks import TARGET_NAMES, TASK_NAMES
+from softlyte.models.train import train
+from softlyte.models.training_data import SOURCES, load_training_rows
+
+TINY = TrainingConfig.model_validate(
+    {
+        "network": {"width": 16, "layers": 1, "heads": 2, "head_width": 8, "trunk_layers": 1},
+        "training": {"epochs": 2, "refit_epochs": 1, "batch_size": 256},
+        "ensemble": {"members": 2, "processes": 1},
+        "data": {"passes": dict.fromkeys(SOURCES, 0.02)},
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("train")
+    train(TINY, out, device="cpu", progress=False)
+    return out
+
+
+def test_run_folder_is_complete_and_the_checkpoint_predicts(run: Path) -> None:
+    assert (run / "config.json").is_file()
+    assert (run / "metrics.json").is_file()
+    assert (run / "member_0" / "fit_log" / "metrics.csv").is_file()
+    predictor = Predictor.load(run / "checkpoint", device="cpu")
+    compositions = Compositions.from_formulas(["Li3YCl6", "LiAlCl2.5O0.75"])
+    out = predictor.predict(compositions, np.array([0, 1]))
+    assert set(out.properties) == {*TASK_NAMES, "youngs_modulus_gpa"}
+    for prediction in out.properties.values():
+        low, high = prediction.interval()
+        assert (low < prediction.median()).all()
+        assert (prediction.median() < high).all()
+    assert ((out.applicability >= 0) & (out.applicability <= 1)).all()
+
+
+def test_card_states_data_split_and_metrics(run: Path) -> None:
+    card = load_checkpoint(run / "checkpoint").card
+    assert set(card["tables_sha256"]) == set(SOURCES)
+    assert all(len(checksum) == 64 for checksum in card["tables_sha256"].values())
+    assert card["rows"]["train"] > 5 * card["rows"]["test"] > 0
+    assert card["test_metrics"]["bulk_modulus_gpa"]["crystal"]["rows"] > 500
+    assert card["config"]["training"]["epochs"] == 2
+
+
+def test_batches_give_what_single_rows_give(run: Path) -> None:
+    predictor = Predictor.load(run / "checkpoint", device="cpu")
+    compositions = Compositions.from_formulas(["LiCl", "Li7La3Zr2O12", "NaAlCl4", "Li6PS5Cl"])
+    whole = predictor.predict(compositions, 0, batch_size=3)
+    for row in range(len(compositions)):
+        alone = predictor.predict(compositions[row : row + 1], 0)
+        for name, prediction in whole.properties.items():
+            np.testing.assert_allclose(prediction.mean()[row], alone[name].mean()[0], rtol=1e-4, atol=1e-5)
+
+
+def test_unseen_element_has_no_applicability(run: Path) -> None:
+    predictor = Predictor.load(run / "checkpoint", device="cpu")
+    predictor.known_elements = predictor.known_elements.copy()
+    predictor.known_elements[39] = False  # as if yttrium had never been seen
+    out = predictor.predict(Compositions.from_formulas(["Li3YCl6", "Li3InCl6"]), 0)
+    assert out.unknown_elements.tolist() == [True, False]
+    assert out.applicability[0] == 0.0
+
+
+def test_a_killed_run_resumes_to_the_same_weights(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = {"n": 0}
+    original = module_file.CompositionModule.training_step
+
+    def dies(self: module_file.CompositionModule, batch: object, index: int) -> torch.Tensor:
+        calls["n"] += 1
+        if self.current_epoch == 1 and index == 3:
+            raise KeyboardInterrupt
+        return original(self, batch, index)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module_file.CompositionModule, "training_step", dies)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        train(TINY, tmp_path, device="cpu", progress=False)
+    assert not (tmp_path / "member_0" / EVALUATED).exists()
+    assert (tmp_path / "member_0" / "fit" / "last.ckpt").exists()
+    monkeypatch.undo()
+    train(TINY, tmp_path, device="cpu", progress=False)
+    assert calls["n"] > 3
+    for name in (EVALUATED, SHIPPED):
+        first, second = load_state(run / "member_0" / name), load_state(tmp_path / "member_0" / name)
+        for key, value in first.items():
+            assert torch.equal(value, second[key]), key
+
+
+def test_folder_of_another_run_is_refused(run: Path) -> None:
+    with pytest.raises(ConfigError, match="another configuration"):
+        train(TINY.model_copy(update={"seed": 9}), run, device="cpu", progress=False)
+
+
+def test_half_precision_needs_cuda(tmp_path: Path) -> None:
+    mixed = TINY.training.model_copy(update={"precision": "bf16-mixed"})
+    with pytest.raises(ConfigError, match="needs CUDA"):
+        train(TINY.model_copy(update={"training": mixed}), tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[training]\nepochs = 0\n", "training.epochs = 0"),
+        ("[network]\nwidht = 3\n", "network.widht"),
+        ('[data]\ntables = ["elastic"]\n', "no training table elastic"),
+        ("[data.weights]\nsigma = 1.0\n", "no target sigma"),
+        ("[data.passes]\nelastic_moduli = -1.0\n", "must be above 0"),
+        ("[training\n", "not readable TOML"),
+    ],
+)
+def test_bad_configurations_name_the_key(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_config(path)
+
+
+def test_missing_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no file"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_shipped_configuration_is_valid() -> None:
+    assert load_config(DEFAULT_CONFIG).ensemble.members >= 5
+
+
+def test_unknown_device() -> None:
+    with pytest.raises(DeviceError, match="no device 'tpu'"):
+        choose_device("tpu")
+
+
+def test_sampler_draws_as_often_as_asked_and_repeats_itself() -> None:
+    passes = np.array([0.5] * 400 + [3.0] * 100)
+    sampler = EpochSampler(passes, np.full(500, 3), batch_size=32, seed=1)
+    counts = np.zeros(500)
+    for epoch in range(40):
+        sampler.set_epoch(epoch)
+        batches = list(sampler)
+        assert len(batches) == len(sampler)
+        drawn = torch.cat(batches).numpy()
+        assert len(drawn) == 500
+        counts += np.bincount(drawn, minlength=500)
+    assert (counts[400:] == 120).all()
+    assert abs(counts[:400].mean() - 20) < 1e-9
+    assert counts[:400].min() > 0
+    sampler.set_epoch(3)
+    again = torch.cat(list(sampler))
+    sampler.set_epoch(3)
+    assert torch.equal(again, torch.cat(list(sampler)))
+    sampler.set_epoch(4)
+    assert not torch.equal(again, torch.cat(list(sampler)))
+
+
+def test_processes_that_train_together_share_an_epoch_without_overlap() -> None:
+    parts = [
+        EpochSampler(np.ones(640), np.full(640, 3), 32, seed=0, rank=rank, world=2) for rank in range(2)
+    ]
+    drawn = [torch.cat(list(part)) for part in parts]
+    assert len(drawn[0]) == len(drawn[1]) == 320
+    assert not set(drawn[0].tolist()) & set(drawn[1].tolist())
+
+
+def test_no_chemical_system_is_on_two_sides() -> None:
+    rows = load_training_rows(tuple(SOURCES), 0)
+    systems = np.array(chemical_systems(rows.compositions))
+    train_systems = set(systems[rows.split == "train"])
+    sigma = ~np.isnan(rows.targets[:, TARGET_NAMES.index("sigma_s_cm")])
+    # Conductivity rows may move to the test side one by one (official split), never to another.
+    assert not train_systems & set(systems[(rows.split == "validation") & ~sigma])
+    moved = sigma & (rows.split == "test")
+    assert not train_systems & set(systems[(rows.split == "test") & ~moved])
+
+
+def test_official_obelix_test_rows_are_never_trained_on() -> None:
+    rows = load_training_rows(tuple(SOURCES), 0)
+    table = load_table("conductivity_obelix")
+    official = Compositions.from_formulas(table.loc[table["split"] == "test", "formula"].tolist())
+    sigma = ~np.isnan(rows.targets[:, TARGET_NAMES.index("sigma_s_cm")])
+    seen = rows.take(sigma & (rows.split != "test")).compositions.keys()
+    assert not np.isin(official.keys(), seen).any()
+
+
+def test_glass_transitions_of_the_record_glasses_are_not_learned() -> None:
+    rows = load_training_rows(tuple(SOURCES), 0)
+    checks = Compositions.from_formulas(load_table("glass_transition_cited")["formula"].tolist())
+    named = ~np.isnan(rows.targets[:, TARGET_NAMES.index("glass_transition_k")])
+    electrolytes = Compositions.from_formulas(["LiAlCl2.5O0.75", "NaAlCl2.5O0.75", "Li2GaCl2F3"])
+    assert np.isin(electrolytes.keys(), checks.keys()).all()
+    assert not np.isin(electrolytes.keys(), rows.take(named).compositions.keys()).any()
