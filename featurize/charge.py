@@ -99,6 +99,24 @@ def is_charge_balanced(compositions: Compositions) -> NDArray[np.bool_]:
     return balanced
 
 
+def charge_imbalance(compositions: Compositions) -> NDArray[np.float64]:
+    """Return the charge per formula unit that the best assignment of states leaves over, [N].
+
+    Signed, in elementary charges; NaN if an element has no common state. Cages are not counted, so this
+    explains a refusal of `is_charge_balanced` and does not replace it.
+    """
+    left = np.full(len(compositions), np.nan)
+    for row in range(len(compositions)):
+        present = compositions.atomic_numbers[row] > 0
+        lowest, highest = _assignments(tuple(symbols()[z] for z in compositions.atomic_numbers[row][present]))
+        if len(lowest):
+            amounts = compositions.amounts[row][present]
+            # The part of each assignment's charge interval that lies nearest to zero.
+            charges = np.maximum(lowest @ amounts, 0) + np.minimum(highest @ amounts, 0)
+            left[row] = charges[np.argmin(np.abs(charges))]
+    return left
+
+
 def _writing_unit(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return one unit of the last written decimal, 0 for amounts with fewer than two decimals."""
     whole = np.rint(amounts * 10**DECIMALS).astype(np.int64)
