@@ -112,6 +112,7 @@ class CompositionNetwork(nn.Module):
         x = self.element_projection(described) + embedded + self.fraction_projection(amounts)
         log_fraction = fraction.log()  # -inf where padded: no attention is paid to padding
         for layer in self.layers:
+            assert isinstance(layer, ElementAttention)  # noqa: S101 - what the list holds, for type checkers
             x = layer.forward_dense(x, log_fraction)
         x = self.node_norm(x)
         mean = (x * fraction[..., None]).sum(dim=1)

@@ -124,31 +124,35 @@ class Predictor:
             fidelity: [N] index into columns.FIDELITIES for all tasks; None takes each task's own.
             temperature_c: [N] or one temperature.
         """
-        batch = CompositionFeaturizer()(compositions, phase, 0, temperature_c).to(self.device)
+        codes = np.asarray(phase, np.int64)
         if fidelity is None:
-            per_task = np.array([[task.fidelity_code(name) for task in TASKS] for name in PHASES])
-            asked = {int(code): (per_task == code)[phase] for code in np.unique(per_task)}  # [N, T] masks
+            own = np.array([[task.condition(name) for task in TASKS] for name in PHASES])  # [P, T, 2]
+            conditions = own[codes]
         else:
-            whole = np.asarray(fidelity)
-            asked = {int(c): np.repeat((whole == c)[:, None], len(TASKS), axis=1) for c in np.unique(whole)}
+            pair = np.stack([codes, np.asarray(fidelity, np.int64)], axis=1)
+            conditions = np.repeat(pair[:, None], len(TASKS), axis=1)
+        # Both phases of a composition share one pass over its graph.
+        distinct, where = _distinct(compositions)
+        batch = CompositionFeaturizer()(compositions[distinct], 0, 0).to(self.device)
+        inverse = CompositionFeaturizer()(compositions, codes, 0, temperature_c).inverse_temperature
         shape = (len(self.networks), len(compositions), len(TASKS))
         mean, scale = np.empty(shape), np.empty(shape)
         with torch.inference_mode():
             for number, network in enumerate(self.networks):
                 graph = network.encode(batch.element, batch.fraction)
-                for code, wanted in asked.items():
+                for asked in np.unique(conditions.reshape(-1, 2), axis=0):
+                    wanted = (conditions == asked).all(axis=2)
                     rows = np.flatnonzero(wanted.any(axis=1))
-                    index = torch.from_numpy(rows).to(self.device)
+                    full = torch.full((len(rows),), int(asked[0]), device=self.device)
                     out = network.decode(
-                        graph[index],
-                        batch.phase[index],
-                        torch.full_like(batch.phase[index], code),
-                        batch.inverse_temperature[index],
+                        graph[torch.from_numpy(where[rows]).to(self.device)],
+                        full,
+                        torch.full_like(full, int(asked[1])),
+                        inverse[torch.from_numpy(rows)].to(self.device),
                     )
-                    mask = wanted[rows]
-                    row, task = np.nonzero(mask)
-                    mean[number, rows[row], task] = out.mean.float().cpu().numpy()[mask]
-                    scale[number, rows[row], task] = out.log_scale.float().cpu().numpy()[mask]
+                    row, task = np.nonzero(wanted[rows])
+                    mean[number, rows[row], task] = out.mean.float().cpu().numpy()[row, task]
+                    scale[number, rows[row], task] = out.log_scale.float().cpu().numpy()[row, task]
         # The standard deviation of a Laplace distribution of scale b is sqrt(2) b.
         return mean * self.sd + self.mean, np.sqrt(2.0) * np.exp(scale) * self.sd
 
@@ -173,3 +177,12 @@ class Predictor:
         )
         unseen: NDArray[np.bool_] = np.asarray(unknown.any(axis=1))
         return Predictions(MappingProxyType(properties), np.where(unseen, 0.0, applicability), unseen)
+
+
+def _distinct(compositions: Compositions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return one row number for each distinct composition, and for each row its place among them."""
+    fractions = compositions.fractions()
+    packed = np.concatenate([compositions.atomic_numbers, fractions], axis=1)
+    rows = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.itemsize * packed.shape[1]))).ravel()
+    _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
+    return first, inverse.ravel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from softlyte.datasets.columns import FIDELITIES
+from softlyte.datasets.columns import FIDELITIES, PHASES
 
 Transform = Literal["log10", "identity"]
 
@@ -28,9 +28,15 @@ class Task:
     glass_fidelity: str
     arrhenius: bool = False
 
-    def fidelity_code(self, phase: str) -> int:
-        """Return the index into columns.FIDELITIES that answers for a phase."""
-        return FIDELITIES.index(self.glass_fidelity if phase == "glass" else self.crystal_fidelity)
+    def condition(self, phase: str) -> tuple[int, int]:
+        """Return the phase and fidelity codes under which the head answers for a phase.
+
+        A quantity that exists for one phase only (a crystal's formation energy, a glass transition) is
+        asked for under the conditions that it was learned under, whatever the phase of the candidate.
+        """
+        fidelity = self.glass_fidelity if phase == "glass" else self.crystal_fidelity
+        of_glass = fidelity in ("measured_glass", "potential_glass")
+        return PHASES.index("glass" if of_glass else "crystal"), FIDELITIES.index(fidelity)
 
 
 TASKS: tuple[Task, ...] = (

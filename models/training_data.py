@@ -78,17 +78,12 @@ class _Part:
     held_out: NDArray[np.bool_] | bool = False
 
 
-def _good(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows without a flag."""
-    return table[table["flag"].fillna("") == ""] if "flag" in table else table
-
-
 def _log10(values: pd.Series) -> pd.Series:
-    return np.log10(values.where(values > 0))
+    return pd.Series(np.log10(values.where(values > 0).to_numpy(float)), index=values.index)
 
 
 def _elastic_moduli() -> Iterable[_Part]:
-    t = _good(load_table("elastic_moduli"))
+    t = load_table("elastic_moduli", drop_flagged=True)
     yield _Part(
         t["formula"],
         CRYSTAL,
@@ -98,25 +93,25 @@ def _elastic_moduli() -> Iterable[_Part]:
 
 
 def _formation_energy() -> Iterable[_Part]:
-    t = _good(load_table("formation_energy"))
+    t = load_table("formation_energy", drop_flagged=True)
     label = {"formation_energy_ev_atom": t["formation_energy_ev_atom"]}
     yield _Part(t["formula"], CRYSTAL, "dft_pbe_crystal", label)
 
 
 def _windows_computed() -> Iterable[_Part]:
-    t = _good(load_table("windows_computed"))
+    t = load_table("windows_computed", drop_flagged=True)
     labels = {"oxidation_v": t["oxidation_v"], "reduction_v": t["reduction_v"]}
     yield _Part(t["formula"], CRYSTAL, "dft_pbe_crystal", labels)
 
 
 def _crystal_volume() -> Iterable[_Part]:
-    t = _good(load_table("crystal_volume"))
+    t = load_table("crystal_volume", drop_flagged=True)
     label = {"density_g_cm3": _log10(t["density_g_cm3"])}
     yield _Part(t["formula"], CRYSTAL, "dft_pbe_crystal", label)
 
 
 def _glass_properties() -> Iterable[_Part]:
-    t = _good(load_table("glass_properties"))
+    t = load_table("glass_properties", drop_flagged=True)
     bulk = t["bulk_modulus_gpa"]
     # E is a label of its own only where K is not known: otherwise K and G say the same.
     lone_e = t["youngs_modulus_gpa"].where(bulk.isna())
@@ -145,7 +140,7 @@ def _glass_properties() -> Iterable[_Part]:
 
 
 def _conductivity_obelix() -> Iterable[_Part]:
-    t = _good(load_table("conductivity_obelix"))
+    t = load_table("conductivity_obelix", drop_flagged=True)
     yield _Part(
         t["formula"],
         CRYSTAL,
@@ -173,7 +168,7 @@ def _conductivity_cited() -> Iterable[_Part]:
 
 
 def _mechanics_cited() -> Iterable[_Part]:
-    t = _good(load_table("mechanics_cited"))
+    t = load_table("mechanics_cited", drop_flagged=True)
     t = t[(t["formula"].fillna("") != "") & t["computed"].isin(["yes", "no"])]
     low, high = t["youngs_modulus_gpa_min"], t["youngs_modulus_gpa_max"]
     modulus = np.sqrt(pd.to_numeric(low, errors="coerce") * pd.to_numeric(high, errors="coerce"))
