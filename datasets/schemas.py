@@ -47,9 +47,7 @@ def _column(name: str, spec: ColumnCard) -> pa.Column:
         checks.append(pa.Check.isin(spec.allowed, error=f"{name}: only {', '.join(spec.allowed)}"))
     if spec.dtype == "text" and spec.required:
         checks.append(pa.Check(lambda column: column != "", error=f"{name}: must not be empty"))
-    return pa.Column(
-        nullable=spec.dtype == "number" and not spec.required, unique=spec.unique, checks=checks
-    )
+    return pa.Column(nullable=spec.dtype == "number" and not spec.required, unique=spec.unique, checks=checks)
 
 
 def _range_check(name: str, spec: ColumnCard) -> pa.Check:

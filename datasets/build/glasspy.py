@@ -26,10 +26,20 @@ _MAX_ELEMENTS = 16
 _BOLTZMANN_EV_K = 8.617333262e-5
 _LN10 = float(np.log(10.0))
 
-RESISTIVITY_K = {"log10_sigma_s_cm_20c": 293.15, "log10_sigma_s_cm_100c": 373.15, "log10_sigma_s_cm_150c": 423.15, "log10_sigma_s_cm_300c": 573.15}
+RESISTIVITY_K = {
+    "log10_sigma_s_cm_20c": 293.15,
+    "log10_sigma_s_cm_100c": 373.15,
+    "log10_sigma_s_cm_150c": 423.15,
+    "log10_sigma_s_cm_300c": 573.15,
+}
 """Conductivity columns and the temperature in K that each holds for."""
 
-HIGHEST_LOG10_SIGMA = {"log10_sigma_s_cm_20c": -1.2, "log10_sigma_s_cm_100c": -0.5, "log10_sigma_s_cm_150c": -0.3, "log10_sigma_s_cm_300c": 0.0}
+HIGHEST_LOG10_SIGMA = {
+    "log10_sigma_s_cm_20c": -1.2,
+    "log10_sigma_s_cm_100c": -0.5,
+    "log10_sigma_s_cm_150c": -0.3,
+    "log10_sigma_s_cm_300c": 0.0,
+}
 """No ionic glass conducts better (the best silver glasses reach about 0.05 S/cm at 20 C)."""
 
 LOWEST_LOG10_SIGMA = -20.0

@@ -35,7 +35,15 @@ ANION_RADII_A = {
 
 Hydride is not in Shannon's table; it is given oxide's radius, near its usual 1.3-1.5 angstrom."""
 
-PACKING_RANGE = {"O": (0.7, 2.2), "F": (0.7, 2.0), "S": (0.7, 1.6), "Se": (0.7, 1.6), "Cl": (0.7, 1.6), "Br": (0.7, 1.6), "I": (0.7, 1.6)}
+PACKING_RANGE = {
+    "O": (0.7, 2.2),
+    "F": (0.7, 2.0),
+    "S": (0.7, 1.6),
+    "Se": (0.7, 1.6),
+    "Cl": (0.7, 1.6),
+    "Br": (0.7, 1.6),
+    "I": (0.7, 1.6),
+}
 """By the commonest anion: cell volume over that of its close-packed anions, beyond which the stated cell
 contents cannot be right (too many or too few formula units). Nitrides, hydrides, phosphides: no check."""
 
@@ -46,7 +54,9 @@ def conductivity_obelix(read: Reader) -> BuiltTable:
     Raises ValueError if processed.csv, raw.xlsx and the split files do not name the same entries.
     """
     rows = pd.read_csv(io.BytesIO(read("data/processed.csv")), keep_default_na=False, dtype=str)
-    raw = pd.read_excel(io.BytesIO(read("data/raw.xlsx")), engine="openpyxl", dtype=str, keep_default_na=False)
+    raw = pd.read_excel(
+        io.BytesIO(read("data/raw.xlsx")), engine="openpyxl", dtype=str, keep_default_na=False
+    )
     if list(rows["ID"]) != list(raw["ID"]):
         raise ValueError("OBELiX's processed.csv and raw.xlsx differ in their entries; use version 1.2.0")
     cell = Compositions.from_formulas(rows["Composition"])
@@ -60,7 +70,10 @@ def conductivity_obelix(read: Reader) -> BuiltTable:
     density, misfit = _cell(rows, cell)
     flags = Flags(len(rows))
     flags.add((formula == "Li3ClO") & (log_sigma > -2.0), "contested")
-    flags.add(raw["note"].str.contains("composition should be corrected|check the composition"), "composition_doubted")
+    flags.add(
+        raw["note"].str.contains("composition should be corrected|check the composition"),
+        "composition_doubted",
+    )
     flags.add(raw["note"].str.contains("should be deleted|could be deleted|duplicated"), "entry_doubted")
     same_crystal = formula + " " + space_group.astype(str)
     flags.add(contradicting(same_crystal, log_sigma.where(~censored), 2.0, 1.0), "contradictory_sigma")
@@ -85,7 +98,9 @@ def conductivity_obelix(read: Reader) -> BuiltTable:
 def _official_split(read: Reader, ids: pd.Series) -> NDArray[np.object_]:
     """Return 'train' or 'test' for each id; raises ValueError if an id is in neither list or both."""
     parts = {
-        side: set(pd.read_csv(io.BytesIO(read(f"data/{side}_idx.csv")), dtype=str, keep_default_na=False)["ID"])
+        side: set(
+            pd.read_csv(io.BytesIO(read(f"data/{side}_idx.csv")), dtype=str, keep_default_na=False)["ID"]
+        )
         for side in ("train", "test")
     }
     in_train, in_test = ids.isin(parts["train"]), ids.isin(parts["test"])
