@@ -1,0 +1,503 @@
+import hashlib
+import itertools
+import subprocess
+import sys
+import time
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from softlyte.datasets.columns import PHASES
+from softlyte.datasets.formulas import Compositions, symbols
+from softlyte.screening.element_policy import builtin_policies
+from softlyte.screening.enumerate import CandidateChunk, enumerate_candidates, plan_candidates
+from softlyte.screening.families import FAMILIES, MOBILE_IONS, classify_family, mobile_ion_of
+from softlyte.screening.space import Space, SpaceError, load_space, space_names
+
+KNOWN = [
+    "Li3YCl6",
+    "Li3InCl6",
+    "Li2ZrCl6",
+    "LiAlCl4",
+    "NaAlCl4",
+    "LiAlCl2.5O0.75",
+    "Li4Al4Cl10O3",
+    "NaAlCl2.5O0.75",
+    "Li2.8Zr0.75Al0.25Cl3.75O1.4",
+    "LiNbOCl4",
+    "LiTaOCl4",
+    "Li1.75ZrCl4.75O0.5",
+    "Li2GaF3Cl2",
+    "Li2.25Zr0.75Fe0.25Cl6",
+    "Li3YBr3Cl3",
+    "NaTaCl6",
+    "Na2ZrCl6",
+    "Na2.25Y0.25Zr0.75Cl6",
+    "Li2.1Zr0.95Mg0.05Cl6",
+    "Li2.7In0.7Hf0.3Cl6",
+    "Li3InCl4.8F1.2",
+    "Li1.8Zr0.6Ta0.4O1.2Cl3.8",
+    "Li2.8ZrCl4.8O0.8F0.4",
+    "Li2ZrOCl4",
+    "Li3ErI6",
+]
+KNOWN_GLASSES = ["LiAlCl2.5O0.75", "NaAlCl2.5O0.75", "Li2.8Zr0.75Al0.25Cl3.75O1.4", "Li1.75ZrCl4.75O0.5"]
+KNOWN_GLASSES += ["Li2ZrOCl4", "NaTaCl6", "Li2GaF3Cl2", "LiTaOCl4"]
+CRYSTALS_ONLY = ["Li3YCl6", "Li3InCl6", "Li3ErI6", "Li3YBr3Cl3", "Li3YBr6"]
+
+SMALL = """
+name = "small"
+exclude_policies = ["toxic"]
+[mobile_ions]
+Li = 1
+Na = 1
+[cations]
+Al = 3
+Zr = 4
+Sn = [2, 4]
+Pb = 2
+[anions]
+O = -2
+Cl = -1
+Br = -1
+[groups]
+metal = ["Al", "Zr", "Sn", "Pb"]
+[glass.formers]
+oxyhalide = ["Al", "Zr"]
+[[families]]
+name = "A_a M X_x"
+covers = "LiAlCl4"
+slots.A = { species = "mobile_ions", amount = [1, 2, 3] }
+slots.M = { species = "metal", amount = 1 }
+slots.X = { species = ["Cl", "Br"], amount = "balance" }
+[[mixtures]]
+covers = "LiAlCl2.5O0.75 and neighbours"
+totals = [{ of = ["MO2", "M'X3"], amount = 1 }]
+end_members = [
+  { formula = "AX", amount = { from = 0.5, to = 1.5, step = 0.5 } },
+  { formula = "MO2", amount = [0.25, 0.5] },
+  { formula = "M'X3", amount = [0.5, 0.75] },
+]
+slots.A = "Li"
+slots.M = ["Zr", "Sn"]
+slots."M'" = "Al"
+slots.X = "Cl"
+"""
+
+
+@pytest.fixture(scope="module")
+def default() -> Space:
+    return load_space()
+
+
+@pytest.fixture(scope="module")
+def candidates(default: Space) -> CandidateChunk:
+    return joined(enumerate_candidates(default))
+
+
+def joined(chunks) -> CandidateChunk:
+    chunks = list(chunks)
+    return CandidateChunk(
+        Compositions.concatenate([c.compositions for c in chunks]),
+        *(
+            np.concatenate([getattr(c, name) for c in chunks])
+            for name in ("phase", "mobile_ion", "family", "provenance")
+        ),
+    )
+
+
+def space_of(tmp_path, text: str) -> Space:
+    path = tmp_path / "space.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_space(path)
+
+
+def states_of(space: Space) -> dict[str, tuple[int, ...]]:
+    return {**space.spec.mobile_ions, **space.spec.cations, **space.spec.anions}
+
+
+def is_balanced(space: Space, compositions: Compositions) -> np.ndarray:
+    """Whether some choice of one declared state for each element makes the row neutral, exactly."""
+    declared = states_of(space)
+    several = [s for s, states in declared.items() if len(states) > 1]
+    amounts = compositions.integer_amounts()
+    neutral = np.zeros(len(compositions), dtype=bool)
+    for choice in itertools.product(*(declared[s] for s in several)):
+        charge = np.zeros(256, dtype=np.int64)
+        for symbol, states in declared.items():
+            charge[symbols().index(symbol)] = states[0]
+        for symbol, state in zip(several, choice, strict=True):
+            charge[symbols().index(symbol)] = state
+        neutral |= (charge[compositions.atomic_numbers] * amounts).sum(axis=1) == 0
+    return neutral
+
+
+# ------------------------------------------------------------------ the default space
+
+
+def test_default_space_is_large_enough_fast_and_counted_exactly(default):
+    begin = time.perf_counter()
+    plan = plan_candidates(default)
+    rows = sum(len(chunk) for chunk in plan.chunks())
+    assert time.perf_counter() - begin < 60
+    assert 1_000_000 <= rows <= 2_500_000
+    assert rows == len(plan) == sum(plan.origin_counts.values()) <= default.count_upper_bound()
+    assert min(plan.origin_counts.values()) > 1000, "a family that adds nothing should go"
+
+
+def test_default_space_contains_the_known_electrolytes(candidates):
+    keys = candidates.compositions.keys()
+    crystals = set(keys[candidates.phase == PHASES.index("crystal")].tolist())
+    glasses = set(keys[candidates.phase == PHASES.index("glass")].tolist())
+
+    def missing(formulas: list[str], among: set) -> list[str]:
+        wanted = Compositions.from_formulas(formulas).keys().tolist()
+        return [f for f, key in zip(formulas, wanted, strict=True) if key not in among]
+
+    assert missing(KNOWN, crystals) == []
+    assert missing(KNOWN_GLASSES, glasses) == []
+    assert missing(CRYSTALS_ONLY, crystals) == []
+    assert missing(CRYSTALS_ONLY, glasses) == CRYSTALS_ONLY
+
+
+def test_default_space_has_no_duplicates(candidates):
+    order = np.argsort(candidates.compositions.keys(), kind="stable")
+    keys, phase = candidates.compositions.keys()[order], candidates.phase[order]
+    same = keys[1:] == keys[:-1]
+    assert not (same & (phase[1:] == phase[:-1])).any()
+    assert same.sum() == (candidates.phase == PHASES.index("glass")).sum(), (
+        "a glass is a crystal's second row"
+    )
+
+
+def test_default_space_is_charge_balanced_with_the_declared_states(default, candidates):
+    assert is_balanced(default, candidates.compositions).all()
+
+
+def test_no_excluded_element_appears_and_the_reader_is_told(default, candidates):
+    present = {symbols()[z] for z in np.unique(candidates.compositions.atomic_numbers) if z}
+    policies = builtin_policies()
+    assert {"Cd", "Hg", "Tl", "Pb", "Be", "As"} <= policies["toxic"].elements.keys()
+    assert {"Tc", "Pm", "Po", "Th", "U", "Lr"} <= policies["radioactive"].elements.keys()
+    assert {"Rh", "Re", "Os", "Ir", "Pt", "Ru", "Pd", "Au", "Te"} <= policies["very_rare"].elements.keys()
+    for name in default.spec.exclude_policies:
+        assert not present & policies[name].elements.keys()
+    assert present == {s for s in states_of(default) if s not in {e.element for e in default.excluded}}
+    assert [(e.element, e.policy) for e in default.excluded] == [("Bi", "very_rare")]
+
+
+def test_limits_hold_in_the_default_space(default, candidates):
+    limits, rows = default.spec.limits, candidates.compositions
+    mobile = sum(rows.amount_of(ion) for ion in MOBILE_IONS)
+    oxygen = rows.amount_of("O")
+    halogen = sum(rows.amount_of(x) for x in ("F", "Cl", "Br", "I"))
+    framework = rows.amounts.sum(axis=1) - mobile - oxygen - halogen
+    assert rows.integer_amounts().sum(axis=1).max() <= limits.max_atoms
+    share = mobile / rows.amounts.sum(axis=1)
+    assert share.min() >= limits.min_mobile_fraction - 1e-9
+    assert share.max() <= limits.max_mobile_fraction + 1e-9
+    assert (mobile / framework).max() <= limits.max_mobile_per_framework + 1e-9
+    assert (oxygen / framework).max() <= limits.max_oxygen_per_framework + 1e-9
+    assert (oxygen / halogen).max() <= limits.max_oxygen_per_halogen + 1e-9
+    assert ((oxygen + halogen) / framework).max() <= limits.max_anions_per_framework + 1e-9
+
+
+def test_labels_agree_with_the_compositions(default, candidates):
+    assert (candidates.family == classify_family(candidates.compositions)).all()
+    assert (candidates.mobile_ion == mobile_ion_of(candidates.compositions)).all()
+    names = {FAMILIES[code] for code in np.unique(candidates.family)}
+    assert names == set(FAMILIES[:10]), "the default holds halides and oxyhalides, nothing else"
+    assert candidates.provenance.min() >= 0
+    assert candidates.provenance.max() == len(default.provenance) - 1
+
+
+def test_provenance_names_family_or_precursors(default, candidates):
+    keys = candidates.compositions.keys().tolist()
+    wanted = {
+        "Li3YCl6": "family A3MX6",
+        "LiAlCl2.5O0.75": "family AMO0.75X2.5",
+        "Li2.8Zr0.75Al0.25Cl3.75O1.4": "mixture Li2O-ZrCl4-AlCl3",
+        "Li1.8Zr0.6Ta0.4O1.2Cl3.8": "mixture LiCl-LiTaO3-ZrCl4",
+    }
+    for formula, text in wanted.items():
+        row = keys.index(Compositions.from_formulas([formula]).keys().tolist()[0])
+        assert default.provenance[candidates.provenance[row]] == text
+
+
+def test_formulas_are_written_as_in_the_literature_and_read_back_exactly(candidates):
+    rows = candidates.compositions[np.arange(0, len(candidates), 97)]
+    written = rows.formulas()
+    assert (Compositions.from_formulas(written).keys() == rows.keys()).all()
+    keys = candidates.compositions.keys().tolist()
+    for formula in ("LiAlCl2.5O0.75", "Li2.8Zr0.75Al0.25Cl3.75O1.4", "Li3YCl6", "Li2.25Zr0.75Fe0.25Cl6"):
+        row = keys.index(Compositions.from_formulas([formula]).keys().tolist()[0])
+        assert (
+            candidates.compositions[row : row + 1].formulas()
+            == Compositions.from_formulas([formula]).formulas()
+        )
+
+
+DIGEST = """
+import hashlib
+from softlyte.screening.space import load_space
+from softlyte.screening.enumerate import enumerate_candidates
+chunk = next(iter(enumerate_candidates(load_space(), chunk_size=10_000)))
+print(hashlib.sha256("\\n".join(chunk.compositions.formulas()).encode()).hexdigest())
+"""
+
+
+def test_another_process_enumerates_the_same(candidates):
+    first = hashlib.sha256("\n".join(candidates.compositions[:10_000].formulas()).encode()).hexdigest()
+    other = subprocess.run([sys.executable, "-c", DIGEST], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == first
+
+
+def test_chunk_size_and_restart_do_not_change_the_rows(default, candidates):
+    plan = plan_candidates(default)
+    start = 1_234_567 % len(plan)
+    again = joined(plan.chunks(chunk_size=50_001, start=start))
+    assert (again.compositions.keys() == candidates.compositions.keys()[start:]).all()
+    for name in ("phase", "mobile_ion", "family", "provenance"):
+        assert (getattr(again, name) == getattr(candidates, name)[start:]).all()
+    with pytest.raises(ValueError, match="chunk size 0"):
+        next(plan.chunks(chunk_size=0))
+
+
+# ------------------------------------------------------------------ small spaces against plain counting
+
+
+def test_small_space_is_exactly_what_its_file_says(tmp_path):
+    space = space_of(tmp_path, SMALL)
+    rows = joined(enumerate_candidates(space, chunk_size=7))
+    found = {
+        (formula, PHASES[p], space.provenance[k])
+        for formula, p, k in zip(rows.compositions.formulas(), rows.phase, rows.provenance, strict=True)
+    }
+    families = {
+        f"{a}{n}{m}{x}{n + q}" for a in ["Li", "Na"] for x in ("Cl", "Br") for n in (1, 2, 3)
+        for m, q in (("Al", 3), ("Zr", 4), ("Sn", 2), ("Sn", 4))
+    }  # fmt: skip
+    mixtures = {
+        f"Li{n}{m}{o}O{2 * o}Al{1 - o}Cl{n + 3 * (1 - o)}"
+        for n in (0.5, 1, 1.5) for m in ("Zr", "Sn") for o in (0.25, 0.5)
+    }  # fmt: skip
+    keys = Compositions.from_formulas(sorted(families | mixtures)).keys()
+    crystal = rows.phase == PHASES.index("crystal")
+    assert sorted(rows.compositions.keys()[crystal].tolist()) == sorted(keys.tolist())
+    # Al and Zr are at least half of the framework everywhere, with at most three Li each.
+    assert (~crystal).sum() == len(mixtures)
+    assert {text for _, _, text in found if text.startswith("mixture")} == {
+        "mixture LiCl-ZrO2-AlCl3",
+        "mixture LiCl-SnO2-AlCl3",
+    }
+    assert ("LiAlCl4", "crystal", "family AMX4") in found
+    assert [(e.element, e.policy) for e in space.excluded] == [("Pb", "toxic")]
+
+
+CATIONS = {"Mg": (2,), "Fe": (2, 3), "Al": (3,), "Sn": (2, 4), "Zr": (4,), "Ta": (5,)}
+amounts = st.lists(st.sampled_from([1, 2, 3, "1/2", "1/3", 0.25, 1.4]), min_size=1, max_size=3, unique=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    metals=st.lists(st.sampled_from(sorted(CATIONS)), min_size=2, max_size=4, unique=True),
+    mobile=amounts,
+    first=amounts,
+    second=amounts,
+    oxygen=amounts,
+    total=st.booleans(),
+)
+def test_any_family_is_balanced_distinct_and_complete(
+    tmp_path_factory, metals, mobile, first, second, oxygen, total
+):
+    def listed(values: list) -> str:
+        return "[" + ", ".join(f'"{v}"' if isinstance(v, str) else str(v) for v in values) + "]"
+
+    declared = "\n".join(f"{m} = {list(CATIONS[m])}" for m in metals)
+    text = f"""
+name = "random"
+mobile_ions = {{ Li = 1, Na = 1 }}
+anions = {{ O = -2, Cl = -1, F = -1 }}
+[cations]
+{declared}
+[[families]]
+name = "A M M' O X"
+covers = "anything"
+{'totals = [{ of = ["M", "M_"], amount = [2, 3] }]'.replace("M_", "M'") if total else ""}
+slots.A = {{ species = "mobile_ions", amount = {listed(mobile)} }}
+slots.M = {{ species = "cations", amount = {listed(first)} }}
+slots."M'" = {{ species = "cations", amount = {listed(second)} }}
+slots.O = {{ amount = {listed(oxygen)} }}
+slots.X = {{ species = ["Cl", "F"], amount = "balance" }}
+"""
+    expected = set()
+    for a, m, n, o in itertools.product(
+        *([Fraction(str(v)) for v in grid] for grid in (mobile, first, second, oxygen))
+    ):
+        if total and m + n not in (2, 3):
+            continue
+        for (one, p), (two, q) in itertools.permutations([(s, c) for s in metals for c in CATIONS[s]], 2):
+            x = a + p * m + q * n - 2 * o
+            if one != two and x > 0:
+                for ion, halogen in itertools.product(("Li", "Na"), ("Cl", "F")):
+                    parts = {ion: a, one: m, two: n, "O": o, halogen: x}
+                    whole = sum(parts.values())
+                    expected.add(tuple(sorted((symbols().index(s), v / whole) for s, v in parts.items())))
+    folder = tmp_path_factory.mktemp("random")
+    if not expected:
+        with pytest.raises(SpaceError, match="no neutral composition"):
+            space_of(folder, text)
+        return
+    space = space_of(folder, text)
+    rows = joined(enumerate_candidates(space, chunk_size=64)).compositions
+    whole = rows.integer_amounts()
+    found = [
+        tuple((int(z), Fraction(int(n), int(row.sum()))) for z, n in zip(numbers, row, strict=True) if z)
+        for numbers, row in zip(rows.atomic_numbers, whole, strict=True)
+    ]
+    # Amounts that four decimals cannot hold would show here.
+    assert len(found) == len(set(found)) == len(plan_candidates(space))
+    assert set(found) == expected
+    assert is_balanced(space, rows).all()
+
+
+def test_incompatible_species_never_meet(tmp_path):
+    text = SMALL.replace("[groups]", '[[incompatible]]\npair = ["Sn2+", "Br"]\n[groups]')
+    rows = joined(enumerate_candidates(space_of(tmp_path, text))).compositions
+    formulas = rows.formulas()
+    assert "LiSnBr3" not in formulas
+    assert {"LiSnCl3", "LiSnBr5"} <= set(formulas)
+
+
+def test_users_own_policy_and_elements(tmp_path):
+    own = '[policies.no_tin]\nelements = ["Sn"]\nreason = "our supplier has none"\n[mobile_ions]'
+    text = SMALL.replace('["toxic"]', '["no_tin"]\nexclude_elements = ["Na"]').replace("[mobile_ions]", own)
+    space = space_of(tmp_path, text)
+    present = {
+        symbols()[z] for z in np.unique(joined(enumerate_candidates(space)).compositions.atomic_numbers)
+    }
+    assert "Pb" in present, "toxic is not excluded here"
+    assert not present & {"Sn", "Na"}
+    assert {(e.element, e.policy, e.reason) for e in space.excluded} == {
+        ("Sn", "no_tin", "our supplier has none"),
+        ("Na", "exclude_elements", "named in exclude_elements"),
+    }
+
+
+def test_policies_state_reason_and_source():
+    for policy in builtin_policies().values():
+        assert policy.reason
+        assert policy.source
+        assert policy.elements
+
+
+# ------------------------------------------------------------------ mistakes
+
+MISTAKES = [
+    ('name = "small"', "", "`name` is missing", "add it"),
+    ("exclude_policies", "exclude_polices", "`exclude_polices`", "did you mean `exclude_policies`?"),
+    ('["toxic"]', '["toxik"]', "'toxik'", "use one of toxic, radioactive, very_rare"),
+    ("Al = 3", "Al = -3", "`cations.Al` has the value -3", "change the sign"),
+    ("Al = 3", "Al = 3.5", "has the value 3.5", "write a whole number like 3"),
+    ("Al = 3", "Ax = 3", "'Ax' is not the symbol of an element", "write one like 'Zr'"),
+    ("Pb = 2", "Cl = 3", "`anions.Cl`", "keep it in one table"),
+    ('"Sn", "Pb"]', '"Sn", "Cd"]', "'Cd' is not declared", "use a group or an element declared"),
+    ('"Sn", "Pb"]', '"Sn3+"]', "'Sn3+' is not declared", "write one of Sn2+, Sn4+"),
+    ('"Sn", "Pb"]', '"metal"]', "contains itself", "take it out"),
+    ('metal = ["Al"', 'anions = ["Al"', "`groups.anions`", "lower-case words"),
+    ("amount = [1, 2, 3]", "amount = [0, 2]", "an amount is not above zero", "leave the slot out"),
+    (
+        "amount = [1, 2, 3]",
+        'amount = "much"',
+        "'much' is not an amount",
+        "{from = 0.1, to = 0.9, step = 0.1}",
+    ),
+    ("amount = [1, 2, 3]", "amount = { from = 3, to = 1 }", "the range is empty", "`to` be at least `from`"),
+    (
+        "amount = [1, 2, 3]",
+        "amount = { from = 0.00001, to = 1, step = 0.1 }",
+        "finer than 1/10000",
+        "coarser step",
+    ),
+    ("amount = [1, 2, 3]", 'amount = "balance"', "the slots A, X all balance", "let one slot"),
+    (
+        "amount = 1 }\nslots.X",
+        "amuont = 1 }\nslots.X",
+        "`families[1].slots.M.amuont`",
+        "did you mean `amount`?",
+    ),
+    ("slots.M = {", "slots.Xx = {", "'Xx' is no slot name", "use an element or one of A, D"),
+    (
+        'slots.A = { species = "mobile_ions"',
+        'slots.A = { species = "Zr"',
+        "no slot holds a mobile ion",
+        "add a slot",
+    ),
+    ('species = "metal"', 'species = "Pb"', "every species of it is excluded", "drop the policy"),
+    ('formula = "AX"', 'formula = "AX1.5"', "'AX1.5'", "whole numbers"),
+    ('formula = "MO2"', 'formula = "QO2"', "names 'MO2', which is not there", "use one of AX, QO2"),
+    ('["MO2", "M\'X3"], amount = 1', '["MO2"], amount = 9', "no neutral composition", "widen its amounts"),
+    (
+        "[glass.formers]",
+        "[limits]\nmax_atoms = 0\n[glass.formers]",
+        "`limits.max_atoms`",
+        "greater than or equal to 2",
+    ),
+    ("[glass.formers]", "[limits]\nmax_atoms = 3\n[glass.formers]", "`families[1].name`", "or limits"),
+    ("[groups]", "[policies.toxic]\nelements = []\nreason = ''\n[groups]", "shipped policy", "another name"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "named", "remedy"), MISTAKES)
+def test_a_mistake_is_one_sentence_with_file_key_value_and_remedy(tmp_path, old, new, named, remedy):
+    assert old in SMALL
+    with pytest.raises(SpaceError) as error:
+        space_of(tmp_path, SMALL.replace(old, new, 1))
+    message = str(error.value)
+    assert message.startswith(str(tmp_path / "space.toml"))
+    assert "\n" not in message
+    assert named in message
+    assert remedy in message
+
+
+def test_each_mistake_has_its_own_sentence(tmp_path):
+    text = SMALL.replace("Al = 3", "Al = 0").replace('name = "small"', "nmae = 'small'")
+    with pytest.raises(SpaceError) as error:
+        space_of(tmp_path, text)
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_a_grid_too_large_is_refused_before_it_is_laid_out(tmp_path):
+    huge = "{ from = 0.01, to = 99, step = 0.01 }"
+    text = SMALL.replace("amount = [1, 2, 3]", f"amount = {huge}").replace(
+        "amount = 1 }\n", f"amount = {huge} }}\n"
+    )
+    with pytest.raises(SpaceError, match=r"more than 20,000,000 combinations of amounts; narrow the amounts"):
+        space_of(tmp_path, text)
+
+
+def test_unreadable_files(tmp_path):
+    with pytest.raises(SpaceError, match=r"cannot be read \(No such file or directory\).*default"):
+        load_space(tmp_path / "absent.toml")
+    (tmp_path / "latin.toml").write_bytes('name = "Müller"'.encode("latin-1"))
+    with pytest.raises(SpaceError, match=r"latin\.toml: the file is not UTF-8"):
+        load_space(tmp_path / "latin.toml")
+    (tmp_path / "broken.toml").write_text("name = ")
+    with pytest.raises(SpaceError, match=r"broken\.toml: the file is not valid TOML \(Invalid value"):
+        load_space(tmp_path / "broken.toml")
+    head = SMALL[: SMALL.index("[[families]]")]
+    with pytest.raises(SpaceError, match="neither families nor mixtures"):
+        space_of(tmp_path, head)
+
+
+def test_shipped_spaces_load():
+    assert "default" in space_names()
+    for name in space_names():
+        space = load_space(name)
+        assert len(plan_candidates(space)) > 0
+        assert len(space.sha256) == 64
+        entries = (*space.spec.families, *space.spec.mixtures)
+        assert all(entry.covers for entry in entries), "every family says which electrolytes it covers"
