@@ -13,10 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Element
 
-from softlyte.datasets.formulas import DECIMALS, Compositions, symbols
+from softlyte.datasets.formulas import Compositions, symbols
 
 MAX_ASSIGNMENTS = 20_000
 """Systems with more assignments than this are judged by the interval of possible charges alone."""
+
+CHARGE_TOLERANCE = 0.01
+"""Share of the anions' charge that may be missing: subscripts are rounded and measured ones scatter."""
 
 PAULING_TOLERANCE = 0.3
 """A cation may exceed the least electronegative anion by this much on Pauling's scale (PbTe: 0.23)."""
@@ -25,6 +28,7 @@ GROUP_VALENCE = frozenset({"Sc", "Y", "La", "Zr", "Hf", "Nb", "Ta", "Zn", "Cd"})
 """d-block elements held to their common state: their lower states are metal clusters, not electrolytes."""
 
 EXTRA_STATES: dict[str, tuple[int, ...]] = {
+    "Bi": (5,),
     "Ga": (2,),
     "P": (4,),
     "Pr": (4,),
@@ -32,7 +36,7 @@ EXTRA_STATES: dict[str, tuple[int, ...]] = {
     "Tb": (4,),
     "Yb": (2,),
 }
-"""States from pymatgen's ICSD list that known ionic solids use beside the common ones (Li4P2S6, LiGaCl3)."""
+"""States of pymatgen's ICSD list that ionic solids use beside the common ones (Li7BiO6, Li4P2S6, LiGaCl3)."""
 
 ANIONS: dict[str, tuple[int, ...]] = {"F": (-1,), "Cl": (-1,), "Br": (-1,), "I": (-1,), "O": (-2,)}
 """Elements with one anionic state: no peroxide, and halogens are halides unless they are oxidised below."""
@@ -77,9 +81,8 @@ def is_charge_balanced(compositions: Compositions) -> NDArray[np.bool_]:
     """Tell for each row whether oxidation states exist that sum to zero, [N].
 
     One state per element (see `oxidation_states`), cations less electronegative than anions (Pauling;
-    the test of Davies et al., doi:10.1016/j.chempr.2016.09.010), within the precision a formula is
-    written in: an amount with two or more decimals may be off by one unit of its last one, so that
-    Li2Sc0.6667Cl4 and Li0.33La0.56TiO3 pass. Boron-hydrogen cages are counted by Wade's rules instead:
+    the test of Davies et al., doi:10.1016/j.chempr.2016.09.010), to a hundredth of the anions' charge, so
+    that Li2Sc0.6667Cl4 and Li0.33La0.56TiO3 pass. Boron-hydrogen cages are counted by Wade's rules instead:
     n vertices BH or CH take 2n+2 skeletal electrons, hence B12H12(2-) and CB11H12(1-)
     (doi:10.1039/C29710000792).
     """
@@ -89,13 +92,11 @@ def is_charge_balanced(compositions: Compositions) -> NDArray[np.bool_]:
     systems, inverse = np.unique(compositions.atomic_numbers, axis=0, return_inverse=True)
     order = np.argsort(inverse.ravel(), kind="stable")
     edges = np.searchsorted(inverse.ravel()[order], np.arange(len(systems) + 1))
-    units = _writing_unit(compositions.amounts)
     for system, start, stop in zip(systems, edges[:-1], edges[1:], strict=True):
         rows = order[start:stop]
         present = system > 0
         names = [symbols()[z] for z in system[present]]
-        amounts, unit = compositions.amounts[rows][:, present], units[rows][:, present]
-        balanced[rows] = _system_balanced(names, amounts, unit)
+        balanced[rows] = _system_balanced(names, compositions.amounts[rows][:, present])
     return balanced
 
 
@@ -117,25 +118,12 @@ def charge_imbalance(compositions: Compositions) -> NDArray[np.float64]:
     return left
 
 
-def _writing_unit(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return one unit of the last written decimal, 0 for amounts with fewer than two decimals."""
-    whole = np.rint(amounts * 10**DECIMALS).astype(np.int64)
-    unit = np.zeros_like(amounts)
-    for decimals in range(2, DECIMALS + 1):
-        longer = whole % 10 ** (DECIMALS - decimals + 1) != 0
-        unit[longer] = 10.0**-decimals
-    return unit
-
-
-def _system_balanced(
-    names: list[str], amounts: NDArray[np.float64], unit: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """Judge rows of one chemical system; amounts and unit are [n, elements]."""
+def _system_balanced(names: list[str], amounts: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Judge rows of one chemical system; amounts are [n, elements]."""
     lowest, highest = _assignments(tuple(names))
     balanced: NDArray[np.bool_] = np.zeros(len(amounts), dtype=bool)
     if len(lowest):
-        tolerance = unit @ np.maximum(np.abs(lowest), np.abs(highest)).T + 1e-9
-        fits = (amounts @ lowest.T <= tolerance) & (amounts @ highest.T >= -tolerance)
+        fits = _sums_to_zero(amounts @ lowest.T, amounts @ highest.T, amounts @ np.minimum(lowest, 0).T)
         for halogen in OXIDISED_HALOGENS.keys() & set(names):
             column = names.index(halogen)
             oxygen = amounts[:, names.index("O")] if "O" in names else np.zeros(len(amounts))
@@ -143,8 +131,16 @@ def _system_balanced(
             fits &= enough[:, None] | (lowest[:, column] < 0)[None, :]
         balanced |= fits.any(axis=1)
     if "B" in names and "H" in names:
-        balanced |= _cage_balanced(names, amounts, unit)
+        balanced |= _cage_balanced(names, amounts)
     return balanced
+
+
+def _sums_to_zero(
+    low: NDArray[np.float64], high: NDArray[np.float64], anions: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Tell whether the interval of total charge holds zero, within the tolerance on the anions' charge."""
+    tolerance = CHARGE_TOLERANCE * np.abs(anions)
+    return (low <= tolerance) & (high >= -tolerance)
 
 
 @lru_cache(maxsize=100_000)
@@ -167,25 +163,20 @@ def _assignments(names: tuple[str, ...]) -> tuple[NDArray[np.float64], NDArray[n
     return kept[..., 0], kept[..., 1]
 
 
-def _cage_balanced(
-    names: list[str], amounts: NDArray[np.float64], unit: NDArray[np.float64]
-) -> NDArray[np.bool_]:
+def _cage_balanced(names: list[str], amounts: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Judge rows whose B, C and H all sit in closo cages (one H on every vertex), [n]."""
 
-    def total(symbol: str, table: NDArray[np.float64]) -> NDArray[np.float64]:
-        return table[:, names.index(symbol)] if symbol in names else np.zeros(len(table))
+    def total(symbol: str) -> NDArray[np.float64]:
+        return amounts[:, names.index(symbol)] if symbol in names else np.zeros(len(amounts))
 
-    vertices = total("B", amounts) + total("C", amounts)
-    slack = total("B", unit) + total("C", unit) + total("H", unit) + 1e-9
-    caged = np.abs(vertices - total("H", amounts)) <= slack
     others = [n for n in names if n not in {"B", "C", "H"}]
     if not others:
         return np.zeros(len(amounts), dtype=bool)
-    columns = [names.index(n) for n in others]
+    vertices, carbons = total("B") + total("C"), total("C")
+    caged = np.abs(vertices - total("H")) <= CHARGE_TOLERANCE * vertices
+    rest = amounts[:, [names.index(n) for n in others]]
     lowest, highest = _assignments(tuple(others))
-    tolerance = unit[:, columns] @ np.maximum(np.abs(lowest), np.abs(highest)).T + slack[:, None]
-    carbons = total("C", amounts)
     # 2n+2 skeletal electrons of n vertices, BH gives 2, CH gives 3: charge -(2 - carbons) per cage.
     most, least = (-(2 * vertices / size - carbons)[:, None] for size in CAGE_VERTICES)
-    low, high = amounts[:, columns] @ lowest.T + most, amounts[:, columns] @ highest.T + least
-    return caged & ((low <= tolerance) & (high >= -tolerance)).any(axis=1)
+    fits = _sums_to_zero(rest @ lowest.T + most, rest @ highest.T + least, most)
+    return caged & fits.any(axis=1)

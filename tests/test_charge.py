@@ -23,6 +23,8 @@ BALANCED = [
     "Li0.33La0.56TiO3",  # two decimals
     "Li3TiCl6",  # Ti3+
     "Li4P2S6",  # P4+
+    "Li7BiO6",  # Bi5+
+    "Li5La3Y0.05Nb1.95O12",  # as published: 0.1 of 24 charges too few
     "LiClO4",
     "LiNH2",
     "LiBH4",
@@ -35,6 +37,7 @@ UNBALANCED = [
     "Li3YCl5",
     "LiAlCl3",
     "Li2ZrCl5",
+    "Li2.9YCl6",
     "LiTaCl5",
     "Li2Sc0.6Cl4",
     "LiAlClO4",

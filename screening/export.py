@@ -1,0 +1,89 @@
+"""Files a person opens: CSV that spreadsheets read safely, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import pandas as pd
+
+from softlyte.datasets.columns import COLUMNS
+from softlyte.datasets.errors import UserError
+from softlyte.screening.inputs import RejectedRow
+
+FLOAT_FORMAT = "%.6g"
+"""Six significant digits: more than any prediction is worth, few enough to read."""
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+class OutputError(UserError):
+    """A file or folder that cannot be written; the message names it and the remedy."""
+
+
+@contextmanager
+def atomic_text(path: Path) -> Iterator[TextIO]:
+    """Open a temporary file beside path that takes its place when the block ends without error.
+
+    The data are flushed to disk before the renaming, so a reader (or a crash) sees the old file or the
+    new one, never half of it. Raises OutputError if the place cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror or error}); choose another place or free it"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def spreadsheet_safe(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with an apostrophe before each text that a spreadsheet would run as a formula.
+
+    Texts that begin with = + - @ tab or carriage return are meant; numbers are left alone.
+    """
+    safe = frame.copy()
+    for name in safe.columns:
+        if pd.api.types.is_string_dtype(safe[name]) or safe[name].dtype == object:
+            risky = safe[name].map(lambda v: isinstance(v, str) and v.startswith(_FORMULA_STARTS))
+            if risky.any():
+                safe.loc[risky, name] = "'" + safe.loc[risky, name].astype(str)
+    return safe
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """Return the frame as CSV: commas, newline ends, empty where a number is missing, safe texts."""
+    text: str = spreadsheet_safe(frame).to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n")
+    return text
+
+
+def json_text(frame: pd.DataFrame) -> str:
+    """Return the frame as a JSON list of rows; missing numbers are null."""
+    text: str = frame.to_json(orient="records", double_precision=10, force_ascii=False, indent=1)
+    return text + "\n"
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a frame as CSV, whole or not at all; raises OutputError."""
+    with atomic_text(path) as handle:
+        handle.write(csv_text(frame))
+
+
+def rejected_frame(rejected: Iterable[RejectedRow]) -> pd.DataFrame:
+    """Return refused input rows as a table with the columns row, value, reason."""
+    return pd.DataFrame(list(rejected), columns=list(RejectedRow._fields))
+
+
+def unit_of(column: str) -> str:
+    """Return the unit of a column in the vocabulary, `_lower` and `_upper` included; empty if none."""
+    stem = column.removesuffix("_lower").removesuffix("_upper")
+    return COLUMNS[stem].unit if stem in COLUMNS else ""

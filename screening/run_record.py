@@ -1,0 +1,140 @@
+"""The record of a run: what was asked, with what data and weights, how long it took, what came out.
+
+`run.json` is written before work starts and completed at the end, so that a folder always tells what
+its files are, and whether they are finished.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import softlyte
+from softlyte.screening.export import OutputError, atomic_text
+
+RUN_FILE = "run.json"
+RESULT_FILES = ("candidates.csv", "funnel.csv", "rejected.csv")
+_PACKAGES = ("numpy", "pandas", "pymatgen", "scipy", "torch", "torch-geometric")
+
+
+class RunRecord:
+    """The record of one run in one folder; make it with `open_run`."""
+
+    def __init__(self, folder: Path, content: dict[str, Any]) -> None:
+        self.folder = folder
+        self.content = content
+        self._start = time.perf_counter()
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Add the time spent in the block to the timings, in seconds."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = self.content["timings_s"].get(name, 0.0) + time.perf_counter() - start
+            self.content["timings_s"][name] = round(spent, 3)
+
+    def finish(self, counts: Mapping[str, int]) -> None:
+        """Mark the run as finished and keep its counts."""
+        self.content["counts"] = dict(counts)
+        self._close("finished")
+
+    def fail(self, error: BaseException) -> None:
+        """Mark the run as failed, with the error's first line; keeps quiet if even that cannot be written."""
+        self.content["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
+        with suppress(OutputError):
+            self._close("failed")
+
+    def _close(self, status: str) -> None:
+        self.content["status"] = status
+        self.content["finished"] = _now()
+        self.content["timings_s"]["total"] = round(time.perf_counter() - self._start, 3)
+        self.write()
+
+    def write(self) -> None:
+        """Write run.json, whole or not at all."""
+        with atomic_text(self.folder / RUN_FILE) as handle:
+            json.dump(self.content, handle, indent=1, sort_keys=False, default=str)
+            handle.write("\n")
+
+
+def open_run(folder: Path, config: Mapping[str, Any], overwrite: bool = False) -> RunRecord:
+    """Check the folder, write run.json with the resolved configuration and return the record.
+
+    A folder may be used again by the same configuration. Results of another one are refused, or with
+    `overwrite` removed first, so that run.json never describes another run's files.
+
+    Args:
+        folder: made if missing.
+        config: everything that decides the results; must be made of JSON types.
+        overwrite: replace results of another configuration.
+
+    Raises:
+        OutputError: the folder cannot be written or holds another run's results.
+    """
+    resolved = json.loads(json.dumps(config, default=str))
+    check_writable(folder)
+    present = [name for name in (RUN_FILE, *RESULT_FILES) if (folder / name).exists()]
+    if present and _recorded_config(folder) != resolved:
+        if not overwrite:
+            raise OutputError(
+                f"the folder {folder} holds another run's results ({', '.join(present)}); "
+                "give another --out or add --overwrite"
+            )
+        for name in present:
+            (folder / name).unlink()
+    content = {
+        "softlyte": softlyte.__version__,
+        "status": "running",
+        "started": _now(),
+        "finished": None,
+        "config": resolved,
+        "environment": _environment(),
+        "timings_s": {},
+        "counts": {},
+    }
+    record = RunRecord(folder, content)
+    record.write()
+    return record
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder and try to write in it; raises OutputError with the reason."""
+    probe = folder / f".softlyte.{os.getpid()}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except FileExistsError:
+        raise OutputError(f"{folder} is a file; give a folder as --out") from None
+    except OSError as error:
+        raise OutputError(
+            f"the folder {folder} cannot be written ({error.strerror or error}); give another --out"
+        ) from error
+
+
+def _recorded_config(folder: Path) -> Any:
+    try:
+        return json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["config"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _environment() -> dict[str, Any]:
+    versions = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in _PACKAGES:
+        versions[package] = metadata.version(package)
+    return versions | {"cpu_count": os.cpu_count()}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

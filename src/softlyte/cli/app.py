@@ -1,0 +1,55 @@
+"""The `softlyte` command: its verbs, and how errors end it.
+
+Nothing heavy is imported here: a verb imports what it needs when it runs, so that `--help` is instant.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from softlyte.cli import data, predict, screen, train, version
+from softlyte.cli.output import fail
+from softlyte.datasets.errors import UserError
+
+
+class SoftlyteGroup(TyperGroup):
+    """A command group that answers a user's mistake with a sentence and exit code 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen verb."""
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            fail(str(error))
+            raise typer.Exit(2) from error
+
+
+app = typer.Typer(
+    cls=SoftlyteGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Find soft, cheap solid electrolytes that work below 2 MPa of stack pressure.",
+    epilog="Exit codes: 0 done, 1 unexpected error or failed check, 2 unusable input (in whole or some rows).",
+)
+app.command("predict")(predict.command)
+app.command("screen")(screen.command)
+app.command("train")(train.command)
+app.add_typer(data.app, name="data")
+app.command("version")(version.command)
+
+
+@app.callback()
+def _options(
+    show: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if show:
+        import softlyte
+
+        typer.echo(softlyte.__version__)
+        raise typer.Exit

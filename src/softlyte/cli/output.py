@@ -1,0 +1,78 @@
+"""How the command line speaks: results on stdout, everything else on stderr, colours only on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from softlyte.screening.inputs import RejectedRow
+
+PIPE_WIDTH = 100
+"""Columns of a table that goes to a file or a pipe."""
+
+SHOWN_REJECTED = 20
+
+
+def console(stderr: bool = False) -> Console:
+    """Return a console for stdout or stderr; off a terminal it has PIPE_WIDTH columns and no colours."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def fail(message: str) -> None:
+    """Print one error on stderr, a line for each mistake."""
+    from rich.text import Text
+
+    out = console(stderr=True)
+    for line in message.splitlines():
+        out.print(Text.assemble(("error: ", "bold red"), line), soft_wrap=True)
+
+
+def note(message: str) -> None:
+    """Print one remark on stderr."""
+    from rich.text import Text
+
+    console(stderr=True).print(Text(message), soft_wrap=True)
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", right: Iterable[str] = ()
+) -> None:
+    """Print a table on stdout.
+
+    Args:
+        columns: headings.
+        rows: cells as text.
+        title: heading of the whole.
+        right: headings of the columns to align right.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    numeric = set(right)
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right" if name in numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console().print(table)
+
+
+def report_rejected(rejected: Sequence[RejectedRow], source: str, written: Path | None) -> None:
+    """Print one sentence for each refused row on stderr (the first SHOWN_REJECTED of them)."""
+    for row in rejected[:SHOWN_REJECTED]:
+        # A reason from the parser begins with the formula; any other gets it put before.
+        named = row.reason if repr(row.value) in row.reason else f"{row.value!r}: {row.reason}"
+        fail(f"{source}, row {row.row}: {named}")
+    if len(rejected) > SHOWN_REJECTED:
+        note(f"... and {len(rejected) - SHOWN_REJECTED} more rows")
+    if rejected and written is not None:
+        note(f"{len(rejected)} rows were refused, see {written}")

@@ -1,0 +1,39 @@
+"""`softlyte train`: train an ensemble from a configuration file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from softlyte.cli.output import note, print_table
+
+
+def command(
+    config: Annotated[Path, typer.Argument(help="Training configuration (TOML).", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Run folder; the same folder again continues the run.")] = Path(
+        "train-out"
+    ),
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    seed: Annotated[int | None, typer.Option(help="Replaces the configuration's seed.")] = None,
+    max_hours: Annotated[
+        float | None, typer.Option(min=0.0, help="Stop each member's fit after this time; run again to go on.")
+    ] = None,
+) -> None:
+    """Train, calibrate, evaluate and save an ensemble of composition networks."""
+    from softlyte.models.train import train
+
+    result = train(config, out=out, device=device, seed=seed, max_hours=max_hours)
+    if result.checkpoint is None:
+        note(f"the time is used up; run the same command again to go on in {out}")
+        return
+    keys = ("rows", "mae", "rmse", "spearman", "coverage")
+    rows = [
+        [target, subset, *(f"{values[key]:.4g}" for key in keys)]
+        for target, subsets in result.metrics.items()
+        for subset, values in subsets.items()
+    ]
+    print_table(["target", "subset", *keys], rows, "Held-out test rows (transformed units)", right=keys)
+    note(f"the ensemble is in {result.checkpoint}; use it with --weights {result.checkpoint}")
+
