@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,44 +49,7 @@ KNOWN_GLASSES = ["LiAlCl2.5O0.75", "NaAlCl2.5O0.75", "Li2.8Zr0.75Al0.25Cl3.75O1.
 KNOWN_GLASSES += ["Li2ZrOCl4", "NaTaCl6", "Li2GaF3Cl2", "LiTaOCl4"]
 CRYSTALS_ONLY = ["Li3YCl6", "Li3InCl6", "Li3ErI6", "Li3YBr3Cl3", "Li3YBr6"]
 
-SMALL = """
-name = "small"
-exclude_policies = ["toxic"]
-[mobile_ions]
-Li = 1
-Na = 1
-[cations]
-Al = 3
-Zr = 4
-Sn = [2, 4]
-Pb = 2
-[anions]
-O = -2
-Cl = -1
-Br = -1
-[groups]
-metal = ["Al", "Zr", "Sn", "Pb"]
-[glass.formers]
-oxyhalide = ["Al", "Zr"]
-[[families]]
-name = "A_a M X_x"
-covers = "LiAlCl4"
-slots.A = { species = "mobile_ions", amount = [1, 2, 3] }
-slots.M = { species = "metal", amount = 1 }
-slots.X = { species = ["Cl", "Br"], amount = "balance" }
-[[mixtures]]
-covers = "LiAlCl2.5O0.75 and neighbours"
-totals = [{ of = ["MO2", "M'X3"], amount = 1 }]
-end_members = [
-  { formula = "AX", amount = { from = 0.5, to = 1.5, step = 0.5 } },
-  { formula = "MO2", amount = [0.25, 0.5] },
-  { formula = "M'X3", amount = [0.5, 0.75] },
-]
-slots.A = "Li"
-slots.M = ["Zr", "Sn"]
-slots."M'" = "Al"
-slots.X = "Cl"
-"""
+SMALL = (Path(__file__).parent / "spaces" / "small.toml").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -392,105 +356,6 @@ def test_policies_state_reason_and_source():
         assert policy.reason
         assert policy.source
         assert policy.elements
-
-
-# ------------------------------------------------------------------ mistakes
-
-MISTAKES = [
-    ('name = "small"', "", "`name` is missing", "add it"),
-    ("exclude_policies", "exclude_polices", "`exclude_polices`", "did you mean `exclude_policies`?"),
-    ('["toxic"]', '["toxik"]', "'toxik'", "use one of toxic, radioactive, very_rare"),
-    ("Al = 3", "Al = -3", "`cations.Al` has the value -3", "change the sign"),
-    ("Al = 3", "Al = 3.5", "has the value 3.5", "write a whole number like 3"),
-    ("Al = 3", "Ax = 3", "'Ax' is not the symbol of an element", "write one like 'Zr'"),
-    ("Pb = 2", "Cl = 3", "`anions.Cl`", "keep it in one table"),
-    ('"Sn", "Pb"]', '"Sn", "Cd"]', "'Cd' is not declared", "use a group or an element declared"),
-    ('"Sn", "Pb"]', '"Sn3+"]', "'Sn3+' is not declared", "write one of Sn2+, Sn4+"),
-    ('"Sn", "Pb"]', '"metal"]', "contains itself", "take it out"),
-    ('metal = ["Al"', 'anions = ["Al"', "`groups.anions`", "lower-case words"),
-    ("amount = [1, 2, 3]", "amount = [0, 2]", "an amount is not above zero", "leave the slot out"),
-    (
-        "amount = [1, 2, 3]",
-        'amount = "much"',
-        "'much' is not an amount",
-        "{from = 0.1, to = 0.9, step = 0.1}",
-    ),
-    ("amount = [1, 2, 3]", "amount = { from = 3, to = 1 }", "the range is empty", "`to` be at least `from`"),
-    (
-        "amount = [1, 2, 3]",
-        "amount = { from = 0.00001, to = 1, step = 0.1 }",
-        "finer than 1/10000",
-        "coarser step",
-    ),
-    ("amount = [1, 2, 3]", 'amount = "balance"', "the slots A, X all balance", "let one slot"),
-    (
-        "amount = 1 }\nslots.X",
-        "amuont = 1 }\nslots.X",
-        "`families[1].slots.M.amuont`",
-        "did you mean `amount`?",
-    ),
-    ("slots.M = {", "slots.Xx = {", "'Xx' is no slot name", "use an element or one of A, D"),
-    (
-        'slots.A = { species = "mobile_ions"',
-        'slots.A = { species = "Zr"',
-        "no slot holds a mobile ion",
-        "add a slot",
-    ),
-    ('species = "metal"', 'species = "Pb"', "every species of it is excluded", "drop the policy"),
-    ('formula = "AX"', 'formula = "AX1.5"', "'AX1.5'", "whole numbers"),
-    ('formula = "MO2"', 'formula = "QO2"', "names 'MO2', which is not there", "use one of AX, QO2"),
-    ('["MO2", "M\'X3"], amount = 1', '["MO2"], amount = 9', "no neutral composition", "widen its amounts"),
-    (
-        "[glass.formers]",
-        "[limits]\nmax_atoms = 0\n[glass.formers]",
-        "`limits.max_atoms`",
-        "greater than or equal to 2",
-    ),
-    ("[glass.formers]", "[limits]\nmax_atoms = 3\n[glass.formers]", "`families[1].name`", "or limits"),
-    ("[groups]", "[policies.toxic]\nelements = []\nreason = ''\n[groups]", "shipped policy", "another name"),
-]
-
-
-@pytest.mark.parametrize(("old", "new", "named", "remedy"), MISTAKES)
-def test_a_mistake_is_one_sentence_with_file_key_value_and_remedy(tmp_path, old, new, named, remedy):
-    assert old in SMALL
-    with pytest.raises(SpaceError) as error:
-        space_of(tmp_path, SMALL.replace(old, new, 1))
-    message = str(error.value)
-    assert message.startswith(str(tmp_path / "space.toml"))
-    assert "\n" not in message
-    assert named in message
-    assert remedy in message
-
-
-def test_each_mistake_has_its_own_sentence(tmp_path):
-    text = SMALL.replace("Al = 3", "Al = 0").replace('name = "small"', "nmae = 'small'")
-    with pytest.raises(SpaceError) as error:
-        space_of(tmp_path, text)
-    assert len(str(error.value).splitlines()) == 2
-
-
-def test_a_grid_too_large_is_refused_before_it_is_laid_out(tmp_path):
-    huge = "{ from = 0.01, to = 99, step = 0.01 }"
-    text = SMALL.replace("amount = [1, 2, 3]", f"amount = {huge}").replace(
-        "amount = 1 }\n", f"amount = {huge} }}\n"
-    )
-    with pytest.raises(SpaceError, match=r"more than 20,000,000 combinations of amounts; narrow the amounts"):
-        space_of(tmp_path, text)
-
-
-def test_unreadable_files(tmp_path):
-    with pytest.raises(SpaceError, match=r"cannot be read \(No such file or directory\).*default"):
-        load_space(tmp_path / "absent.toml")
-    (tmp_path / "latin.toml").write_bytes('name = "Müller"'.encode("latin-1"))
-    with pytest.raises(SpaceError, match=r"latin\.toml: the file is not UTF-8"):
-        load_space(tmp_path / "latin.toml")
-    (tmp_path / "broken.toml").write_text("name = ")
-    with pytest.raises(SpaceError, match=r"broken\.toml: the file is not valid TOML \(Invalid value"):
-        load_space(tmp_path / "broken.toml")
-    head = SMALL[: SMALL.index("[[families]]")]
-    with pytest.raises(SpaceError, match="neither families nor mixtures"):
-        space_of(tmp_path, head)
 
 
 def test_shipped_spaces_load():
