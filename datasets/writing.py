@@ -32,7 +32,7 @@ class BuiltTable:
 
 
 def csv_text(frame: pd.DataFrame, decimals: Mapping[str, int]) -> str:
-    """Return the table as CSV text with fixed decimals, "\\n" line ends and a header.
+    """Return the table as CSV text with fixed decimals, Unix line ends and a header.
 
     Raises ValueError where a float column has no entry in decimals: the default float format may change
     with the version of pandas or numpy, and the checksum with it.

@@ -24,4 +24,4 @@ def additive_volume(compositions: Compositions, volume: NDArray[np.float64]) -> 
     good = known & (np.abs(volume - design @ fit) < 0.25 * volume)
     fit = np.linalg.lstsq(design[good], volume[good], rcond=None)[0]
     # Rounded, so that another BLAS cannot move a row across a threshold.
-    return np.round(np.maximum(design @ fit, 1.0), 6)
+    return np.round(np.maximum(design @ fit, 1.0), 6).astype(np.float64)

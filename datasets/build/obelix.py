@@ -66,7 +66,7 @@ def conductivity_obelix(read: Reader) -> BuiltTable:
     space_group = rows["Space group number"].astype(int)
     stated = raw[_SIGMA].str.strip()
     censored = stated.str.startswith("<")
-    log_sigma = np.log10(stated.str.lstrip("<").astype(float))
+    log_sigma = pd.Series(np.log10(stated.str.lstrip("<").astype(float).to_numpy()))
     density, misfit = _cell(rows, cell)
     flags = Flags(len(rows))
     flags.add((formula == "Li3ClO") & (log_sigma > -2.0), "contested")

@@ -16,8 +16,9 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -40,7 +41,7 @@ class CheckResult:
 
 def tables_folder() -> Path:
     """Return the folder that holds the tables and their cards."""
-    return Path(__file__).resolve().parent / "tables"
+    return Path(__file__).resolve().parent
 
 
 def table_names() -> tuple[str, ...]:
@@ -48,7 +49,7 @@ def table_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in tables_folder().glob("*.yaml")))
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_card(name: str) -> TableCard:
     """Return the card of a table; raises TableError if the name is unknown or the card is broken."""
     if name not in table_names():
@@ -104,7 +105,7 @@ def load_table(name: str, *, drop_flagged: bool = False) -> pd.DataFrame:
 
 def read_rows(content: bytes, card: TableCard) -> pd.DataFrame:
     """Parse CSV bytes with the types of a card; raises TableError naming the column that does not fit."""
-    kinds = {"text": str, "number": "float64", "integer": "int64", "boolean": "bool"}
+    kinds: dict[str, Any] = {"text": str, "number": "float64", "integer": "int64", "boolean": "bool"}
     try:
         header = pd.read_csv(io.BytesIO(content), nrows=0, dtype=str, keep_default_na=False).columns
         if list(header) != list(card.columns):
@@ -114,7 +115,7 @@ def read_rows(content: bytes, card: TableCard) -> pd.DataFrame:
             )
         return pd.read_csv(
             io.BytesIO(content),
-            dtype={column: kinds[spec.dtype] for column, spec in card.columns.items()},  # type: ignore[arg-type]
+            dtype={column: kinds[spec.dtype] for column, spec in card.columns.items()},
             na_values={column: [""] for column, spec in card.columns.items() if spec.dtype == "number"},
             keep_default_na=False,
             float_precision="round_trip",
