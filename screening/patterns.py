@@ -283,7 +283,7 @@ def within_limits(templates: NDArray[np.int64], roles: Sequence[int], limits: Li
 def written_amounts(templates: NDArray[np.int64], roles: Sequence[int]) -> NDArray[np.float64]:
     """Return the amounts as people write them, [T, S].
 
-    Whole numbers up to three framework cations (Li3Y2I9); from four on one framework cation in all
+    Whole numbers up to three framework cations (Li7Y3Cl16); from four on one framework cation in all
     (LiAlCl2.5O0.75), where that is exact in four decimals.
     """
     framework = templates[:, np.array(roles) == FRAMEWORK].sum(axis=1)
