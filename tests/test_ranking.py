@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from softlyte.datasets.formulas import Compositions
+from softlyte.screening.candidates import Candidates, InputSource, SpaceSource
+from softlyte.screening.enumerate import plan_candidates
+from softlyte.screening.inputs import check_rows, rows_from_formulas
+from softlyte.screening.ranking import TopRows, rank_order
+from softlyte.screening.space import load_space
+
+
+def candidates(n: int, start: int = 0) -> Candidates:
+    amounts = np.stack([np.arange(start, start + n) + 1.0, np.arange(start, start + n) + 1.0], axis=1)
+    return Candidates(
+        np.arange(start, start + n), Compositions.from_table([3, 17], amounts), np.zeros(n, np.uint8)
+    )
+
+
+def test_order_is_score_then_place_with_missing_last():
+    score = np.array([0.5, np.nan, 0.9, 0.5, 0.0])
+    assert rank_order(score, np.array([7, 0, 1, 3, 2])).tolist() == [2, 3, 0, 4, 1]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 64, 1000])
+def test_kept_rows_equal_a_full_sort(piece):
+    rng = np.random.default_rng(3)
+    score = np.round(rng.random(1000), 2)  # many ties
+    score[rng.random(1000) < 0.1] = np.nan
+    everything = candidates(1000)
+    top = TopRows(40)
+    for start in range(0, 1000, piece):
+        rows = slice(start, start + piece)
+        top.offer(score[rows], everything.take(rows))
+    kept_score, kept = top.best()
+    expected = rank_order(score, everything.place)[:40]
+    np.testing.assert_array_equal(kept.place, expected)
+    np.testing.assert_array_equal(kept_score, score[expected])
+    np.testing.assert_array_equal(kept.compositions.amounts, everything.compositions.amounts[expected])
+
+
+def test_fewer_candidates_than_asked_for_and_none():
+    top = TopRows(10)
+    top.offer(np.array([0.1, np.nan]), candidates(2))
+    assert top.best()[1].place.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="at least one batch"):
+        TopRows(3).best()
+    with pytest.raises(ValueError, match="at least one"):
+        TopRows(0)
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return plan_candidates(load_space())
+
+
+def test_whole_space_is_read_in_its_order(plan):
+    source = SpaceSource(plan)
+    assert len(source) == len(plan)
+    piece = source.rows(1000, 1300)
+    assert piece.place.tolist() == list(range(1000, 1300))
+    assert piece.compositions.formulas() == plan.rows(1000, 1300).compositions.formulas()
+
+
+def test_a_sample_is_reproducible_spread_and_the_same_in_any_pieces(plan):
+    source = SpaceSource(plan, limit=3210, seed=5)
+    whole = source.rows(0, 3210)
+    assert len(source) == len(whole) == 3210
+    assert (np.diff(whole.place) > 0).all()
+    assert whole.place[-1] > 0.9 * len(plan)
+    assert whole.place[0] < 0.1 * len(plan)
+    pieces = Candidates.concatenate([source.rows(s, s + 333) for s in range(0, 3210, 333)])
+    np.testing.assert_array_equal(pieces.place, whole.place)
+    assert pieces.compositions.formulas() == whole.compositions.formulas()
+    again = SpaceSource(plan, limit=3210, seed=5).rows(0, 3210)
+    np.testing.assert_array_equal(again.place, whole.place)
+    assert not np.array_equal(SpaceSource(plan, limit=3210, seed=6).rows(0, 3210).place, whole.place)
+    for place, formula in zip(whole.place[:5], whole.compositions.formulas()[:5], strict=True):
+        assert plan.rows(int(place), int(place) + 1).compositions.formulas() == [formula]
+
+
+def test_a_limit_above_the_space_takes_all(plan):
+    source = SpaceSource(plan, limit=10**9)
+    assert len(source) == len(plan)
+    last = source.rows(len(plan) - 3, len(plan) + 100)
+    assert len(last) == 3
+
+
+def test_handed_in_rows_keep_their_order():
+    inputs = check_rows(rows_from_formulas(["Li3YCl6", "Na3YCl6"]), np.ones(104, dtype=bool))
+    source = InputSource(inputs)
+    assert len(source) == 4
+    assert source.rows(1, 99).compositions.formulas() == ["Li3YCl6", "Na3YCl6", "Na3YCl6"]
+    assert len(InputSource(inputs, limit=3)) == 3
