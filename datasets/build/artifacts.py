@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from softlyte.datasets.cards import Artifact
+from softlyte.datasets.errors import UserError
 
 Reader = Callable[[str], bytes]
 """Gives the bytes of one member of an artifact by its path."""
@@ -21,7 +22,7 @@ Reader = Callable[[str], bytes]
 _TIMEOUT_S = 1800
 
 
-class ArtifactError(RuntimeError):
+class ArtifactError(UserError):
     """An artifact that cannot be downloaded, is not the expected one, or lacks a member."""
 
 

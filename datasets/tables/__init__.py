@@ -23,10 +23,11 @@ from typing import Any
 import pandas as pd
 
 from softlyte.datasets.cards import CardError, ColumnCard, TableCard, read_card
+from softlyte.datasets.errors import UserError
 from softlyte.datasets.writing import content_of
 
 
-class TableError(ValueError):
+class TableError(UserError):
     """A table that is unknown, missing or damaged; the message says what to do."""
 
 

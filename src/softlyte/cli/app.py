@@ -33,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Find soft, cheap solid electrolytes that work below 2 MPa of stack pressure.",
-    epilog="Exit codes: 0 done, 1 unexpected error or failed check, 2 unusable input (in whole or some rows).",
+    epilog="Exit codes: 0 done, 1 unexpected error or failed check, 2 unusable input (all or some rows).",
 )
 app.command("predict")(predict.command)
 app.command("screen")(screen.command)

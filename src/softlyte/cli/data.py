@@ -10,7 +10,9 @@ import typer
 from softlyte.cli.output import console, fail, note, print_table
 
 app = typer.Typer(
-    no_args_is_help=True, help="List, show, check and rebuild the data tables.", pretty_exceptions_enable=False
+    no_args_is_help=True,
+    help="List, show, check and rebuild the data tables.",
+    pretty_exceptions_enable=False,
 )
 
 

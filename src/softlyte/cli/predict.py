@@ -32,13 +32,16 @@ def command(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="File for the result; refused rows go to rejected.csv beside it.", show_default=False),
+        typer.Option(
+            help="File for the result; refused rows go to rejected.csv beside it.", show_default=False
+        ),
     ] = None,
     targets: Annotated[
         Path | None, typer.Option(help="Targets (TOML); default: the shipped ones.", show_default=False)
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Folder of trained weights; default: the shipped ones.", show_default=False)
+        Path | None,
+        typer.Option(help="Folder of trained weights; default: the shipped ones.", show_default=False),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
@@ -58,9 +61,7 @@ def command(
     if out is not None:
         check_file_place(out)
     rows = read_rows(file) if file is not None else rows_from_formulas(formulas or [])
-    frame, rejected = predict_rows(
-        rows, phase=phase, targets=targets, weights=weights, device=device
-    )
+    frame, rejected = predict_rows(rows, phase=phase, targets=targets, weights=weights, device=device)
     if format is None:
         suffix = out.suffix.lower() if out is not None else ""
         format = "json" if suffix == ".json" else "csv" if out is not None else "table"

@@ -18,7 +18,8 @@ def command(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     seed: Annotated[int | None, typer.Option(help="Replaces the configuration's seed.")] = None,
     max_hours: Annotated[
-        float | None, typer.Option(min=0.0, help="Stop each member's fit after this time; run again to go on.")
+        float | None,
+        typer.Option(min=0.0, help="Stop each member's fit after this time; run again to go on."),
     ] = None,
 ) -> None:
     """Train, calibrate, evaluate and save an ensemble of composition networks."""
@@ -36,4 +37,3 @@ def command(
     ]
     print_table(["target", "subset", *keys], rows, "Held-out test rows (transformed units)", right=keys)
     note(f"the ensemble is in {result.checkpoint}; use it with --weights {result.checkpoint}")
-

@@ -15,7 +15,9 @@ def command() -> None:
     import softlyte
 
     rows = [["softlyte", softlyte.__version__], ["python", platform.python_version()]]
-    rows += [[name, metadata.version(name)] for name in ("torch", "torch-geometric", "pymatgen", "numpy", "pandas")]
+    rows += [
+        [name, metadata.version(name)] for name in ("torch", "torch-geometric", "pymatgen", "numpy", "pandas")
+    ]
     card = files("softlyte.models").joinpath("pretrained", "card.json")
     if card.is_file():
         # Read as JSON: the checkpoint loader would import torch for one line.
