@@ -17,6 +17,8 @@ from softlyte.screening.inputs import RejectedRow
 FLOAT_FORMAT = "%.6g"
 """Six significant digits: more than any prediction is worth, few enough to read."""
 
+REJECTED_FILE = "rejected.csv"
+
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -76,6 +78,35 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write a frame as CSV, whole or not at all; raises OutputError."""
     with atomic_text(path) as handle:
         handle.write(csv_text(frame))
+
+
+def check_file_place(path: Path) -> None:
+    """Raise OutputError, before any work, if a file could not be written at this path."""
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; give a file name")
+    check_writable(path.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder and try to write in it; raises OutputError with the reason."""
+    probe = folder / f".softlyte.{os.getpid()}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except (FileExistsError, NotADirectoryError):
+        raise OutputError(f"{folder} is, or lies below, a file; give a folder") from None
+    except OSError as error:
+        raise OutputError(
+            f"the folder {folder} cannot be written ({error.strerror or error}); give another one"
+        ) from error
+
+
+def write_rejected(folder: Path, rejected: Iterable[RejectedRow]) -> Path:
+    """Write refused input rows to rejected.csv in a folder, the header alone if there are none."""
+    path = folder / REJECTED_FILE
+    write_csv(path, rejected_frame(rejected))
+    return path
 
 
 def rejected_frame(rejected: Iterable[RejectedRow]) -> pd.DataFrame:

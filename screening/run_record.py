@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import softlyte
-from softlyte.screening.export import OutputError, atomic_text
+from softlyte.screening.export import REJECTED_FILE, OutputError, atomic_text, check_writable
 
 RUN_FILE = "run.json"
-RESULT_FILES = ("candidates.csv", "funnel.csv", "rejected.csv")
+CANDIDATES_FILE, FUNNEL_FILE = "candidates.csv", "funnel.csv"
+RESULT_FILES = (CANDIDATES_FILE, FUNNEL_FILE, REJECTED_FILE)
 _PACKAGES = ("numpy", "pandas", "pymatgen", "scipy", "torch", "torch-geometric")
 
 
@@ -105,21 +106,6 @@ def open_run(folder: Path, config: Mapping[str, Any], overwrite: bool = False) -
     record = RunRecord(folder, content)
     record.write()
     return record
-
-
-def check_writable(folder: Path) -> None:
-    """Make the folder and try to write in it; raises OutputError with the reason."""
-    probe = folder / f".softlyte.{os.getpid()}.tmp"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except FileExistsError:
-        raise OutputError(f"{folder} is a file; give a folder as --out") from None
-    except OSError as error:
-        raise OutputError(
-            f"the folder {folder} cannot be written ({error.strerror or error}); give another --out"
-        ) from error
 
 
 def _recorded_config(folder: Path) -> Any:

@@ -63,7 +63,7 @@ def show(
         print_table(list(head.columns), head.itertuples(index=False, name=None), f"First {len(head)} rows")
         return
     for number, record in enumerate(head.to_dict("records"), start=1):
-        print_table([f"row {number}", ""], ((k, v) for k, v in record.items() if v != ""))
+        print_table([f"row {number}", ""], ((str(k), str(v)) for k, v in record.items() if v != ""))
 
 
 @app.command("check")
