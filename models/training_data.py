@@ -169,31 +169,32 @@ def _conductivity_cited() -> Iterable[_Part]:
 
 def _mechanics_cited() -> Iterable[_Part]:
     t = load_table("mechanics_cited", drop_flagged=True)
-    t = t[(t["formula"].fillna("") != "") & t["computed"].isin(["yes", "no"])]
-    low, high = t["youngs_modulus_gpa_min"], t["youngs_modulus_gpa_max"]
-    modulus = np.sqrt(pd.to_numeric(low, errors="coerce") * pd.to_numeric(high, errors="coerce"))
-    bulk = pd.to_numeric(t["bulk_modulus_gpa"], errors="coerce")
-    shear = pd.to_numeric(t["shear_modulus_gpa"], errors="coerce")
-    glass = t["phase"].fillna("").str.contains("glass").to_numpy()
-    computed = (t["computed"] == "yes").to_numpy()
+    # Rows without one composition (polymers, ranges over a family) and of unclear origin teach nothing.
+    t = t[(t["formula"] != "") & t["computed"].isin(["yes", "no"])]
+    bulk, shear = _middle(t, "bulk_modulus_gpa"), _middle(t, "shear_modulus_gpa")
+    modulus = _middle(t, "youngs_modulus_gpa").where(bulk.isna() | shear.isna())
+    labels = {
+        "bulk_modulus_gpa": bulk,
+        "shear_modulus_gpa": shear,
+        "youngs_modulus_gpa": modulus,
+        "hardness_gpa": _middle(t, "hardness_gpa"),
+    }
+    labelled = pd.DataFrame(labels).notna().any(axis=1)
+    t = t[labelled]
+    glass = t["phase"].str.contains("glass").to_numpy()
     fidelity = np.where(
-        computed,
+        (t["computed"] == "yes").to_numpy(),
         FIDELITIES.index("dft_pbe_crystal"),
         np.where(glass, FIDELITIES.index("measured_glass"), FIDELITIES.index("measured_pellet")),
     )
-    labels = {
-        "bulk_modulus_gpa": _log10(bulk),
-        "shear_modulus_gpa": _log10(shear),
-        "youngs_modulus_gpa": _log10(modulus.where(bulk.isna() | shear.isna())),
-        "hardness_gpa": _log10(pd.to_numeric(t["hardness_gpa"], errors="coerce")),
-    }
-    labelled = pd.DataFrame(labels).notna().any(axis=1).to_numpy()
     yield _Part(
-        t["formula"][labelled],
-        np.where(glass, GLASS, CRYSTAL)[labelled],
-        fidelity[labelled],
-        {k: v[labelled] for k, v in labels.items()},
+        t["formula"], np.where(glass, GLASS, CRYSTAL), fidelity, {k: v[labelled] for k, v in labels.items()}
     )
+
+
+def _middle(table: pd.DataFrame, column: str) -> pd.Series:
+    """Return log10 of the geometric middle of a stated range, NaN unless both ends are known."""
+    return (_log10(table[f"{column}_min"]) + _log10(table[f"{column}_max"])) / 2
 
 
 SOURCES: dict[str, Callable[[], Iterable[_Part]]] = {
