@@ -157,5 +157,4 @@ def _read(read: Reader, member: str) -> pd.DataFrame:
         io.BytesIO(read(member)),
         dtype={"formula": str, "target": float},
         keep_default_na=False,
-        float_precision="round_trip",
     )

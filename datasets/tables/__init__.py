@@ -119,7 +119,6 @@ def read_rows(content: bytes, card: TableCard) -> pd.DataFrame:
             dtype={column: kinds[spec.dtype] for column, spec in card.columns.items()},
             na_values={column: [""] for column, spec in card.columns.items() if spec.dtype == "number"},
             keep_default_na=False,
-            float_precision="round_trip",
         )
     except (ValueError, UnicodeDecodeError) as error:
         if isinstance(error, TableError):
