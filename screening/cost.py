@@ -170,7 +170,8 @@ def _optimum(compositions: Compositions, prices: PriceTable, reason: NDArray[np.
     """Yield groups of rows with their optimal flows; rows left out get their reason written."""
     cation, valence, supply, demand, usable = _charges(compositions, prices, reason)
     front = np.argsort(supply <= 0, axis=1, kind="stable")
-    cation, valence, supply = (np.take_along_axis(a, front, axis=1) for a in (cation, valence, supply))
+    cation, valence = np.take_along_axis(cation, front, axis=1), np.take_along_axis(valence, front, axis=1)
+    supply = np.take_along_axis(supply, front, axis=1)
     anion = np.argsort(demand <= 0, axis=1, kind="stable")
     demand = np.take_along_axis(demand, anion, axis=1)
     m, k = (supply > 0).sum(axis=1), (demand > 0).sum(axis=1)

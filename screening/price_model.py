@@ -117,11 +117,13 @@ def decimal_year(text: str) -> float:
 
 def volatility(rows: pd.DataFrame) -> float:
     """Return half the natural log of highest over lowest annual average, median over commodities."""
-    annual = rows[np.isclose(rows["year"] % 1, 0.5) & (rows["year"] >= SPAN_START)].groupby("commodity")[
-        "usd_kg"
+    annual = rows[np.isclose(rows["year"] % 1, 0.5) & (rows["year"] >= SPAN_START)]
+    swings = [
+        math.log(prices.max() / prices.min()) / 2
+        for _, prices in annual.groupby("commodity")["usd_kg"]
+        if len(prices) >= 5
     ]
-    full = annual.filter(lambda prices: len(prices) >= 5).groupby(rows["commodity"])
-    return float((np.log(full.max() / full.min()) / 2).median())
+    return float(np.median(swings))
 
 
 def commodities(rows: pd.DataFrame) -> dict[str, Commodity]:
@@ -149,15 +151,15 @@ def commodities(rows: pd.DataFrame) -> dict[str, Commodity]:
     return found
 
 
-PAIRS: tuple[tuple[str, str, str, tuple[tuple[str, str, float], ...]], ...] = (
-    ("LiOH", "LiH3O2", "Li", (("Li2CO3", "Li", 1),)),
-    ("LiF", "LiF", "Li", (("Li2CO3", "Li", 1), ("HF", "F", 1))),
-    ("ZrOCl2H16O8", "ZrOCl2H16O8", "Zr", (("ZrSiO4", "Zr", 1), ("Cl2", "Cl", 2))),
-    ("Ta2O5", "Ta2O5", "Ta", (("tantalite", "Ta", 2),)),
-    ("K2TaF7", "K2TaF7", "Ta", (("Ta2O5", "Ta", 1), ("KCl", "K", 2), ("HF", "F", 7))),
-    ("TiCl4", "TiCl4", "Ti", (("titanium concentrate", "Ti", 1), ("Cl2", "Cl", 4))),
+PAIRS: tuple[tuple[str, str, tuple[tuple[str, str, float], ...]], ...] = (
+    ("LiOH", "LiH3O2", (("Li2CO3", "Li", 1),)),
+    ("LiF", "LiF", (("Li2CO3", "Li", 1), ("HF", "F", 1))),
+    ("ZrOCl2H16O8", "ZrOCl2H16O8", (("ZrSiO4", "Zr", 1), ("Cl2", "Cl", 2))),
+    ("Ta2O5", "Ta2O5", (("tantalite", "Ta", 2),)),
+    ("K2TaF7", "K2TaF7", (("Ta2O5", "Ta", 1), ("KCl", "K", 2), ("HF", "F", 7))),
+    ("TiCl4", "TiCl4", (("titanium concentrate", "Ti", 1), ("Cl2", "Cl", 4))),
 )
-"""Product, formula as traded, element, and raw materials as (commodity, element, moles per formula).
+"""Product, formula as traded, and raw materials as (commodity, element, moles per formula).
 
 All are made by the industrial route named, and all products are Chinese, so chlorine is priced in China.
 Metals (sponge, germanium) are left out: their reduction is another kind of process."""
@@ -178,29 +180,29 @@ def fit_conversion(rows: pd.DataFrame) -> ConversionFit:
     """
     known = {name: str(group["formula"].iloc[0]) for name, group in rows.groupby("commodity")}
     found = []
-    for product, formula, _, materials in PAIRS:
+    for product, formula, materials in PAIRS:
         mass = float(Composition(formula).weight)
         dates = rows[rows["commodity"] == product]
         if dates.empty:
             raise ValueError(f"no price of {product} is cited; the conversion cost needs it")
-        for year, price in zip(dates["year"], dates["usd_kg"], strict=True):
+        for year, paid in zip(dates["year"], dates["usd_kg"], strict=True):
             raw = 0.0
             for commodity, element, moles in materials:
                 composition = Composition(known[commodity])
                 grams = float(composition.weight) / composition[element] * moles
                 raw += grams * _near(rows, commodity, year) / mass
-            found.append((product, year, raw, price, 1 / len(dates)))
+            found.append((product, year, raw, paid, 1 / len(dates)))
     pairs = pd.DataFrame(found, columns=["product", "year", "raw_usd_kg", "price_usd_kg", "weight"])
-    raw, price, weight = (pairs[c].to_numpy() for c in ("raw_usd_kg", "price_usd_kg", "weight"))
+    raws, price, weight = pairs[["raw_usd_kg", "price_usd_kg", "weight"]].to_numpy(dtype=np.float64).T
 
     def error(cost: float) -> float:
-        return float((weight * np.log(price / (raw + cost)) ** 2).sum())
+        return float((weight * np.log(price / (raws + cost)) ** 2).sum())
 
     cost = float(minimize_scalar(error, bounds=(0.0, 20.0), method="bounded", options={"xatol": 1e-6}).x)
     free = weight.sum() - 1
     log_sd = math.sqrt(error(cost) / free)
-    pairs["ln_residual"] = np.log(price / (raw + cost))
-    ratio = np.log(price / raw)
+    pairs["ln_residual"] = np.log(price / (raws + cost))
+    ratio = np.log(price / raws)
     factor = float((weight * ratio).sum() / weight.sum())
     return ConversionFit(
         cost_usd_kg=cost,

@@ -60,28 +60,32 @@ class PriceTable:
         names, estimated = np.full(shape, "", dtype=object), np.zeros(shape, dtype=bool)
         order = list(ANIONS)
         masses = Compositions.from_formulas(frame["formula"]).masses()
-        for mass, row in zip(masses, frame.itertuples(index=False), strict=True):
-            if not (0 < row.low_usd_kg <= row.price_usd_kg <= row.high_usd_kg < np.inf):
+        text = frame[["formula", "cation", "anion", "basis"]].to_numpy(dtype=str)
+        usd_kg = frame[["low_usd_kg", "price_usd_kg", "high_usd_kg"]].to_numpy(dtype=np.float64)
+        valences = frame["valence"].to_numpy(dtype=np.int64)
+        for row, (formula, cation, anion, basis) in enumerate(text):
+            low, price, high = usd_kg[row]
+            if not 0 < low <= price <= high < np.inf:
                 raise PriceError(
-                    f"{row.formula} has low, central and high prices {row.low_usd_kg}, {row.price_usd_kg}, "
-                    f"{row.high_usd_kg} USD/kg; give low <= price <= high, all above 0"
+                    f"{formula} has low, central and high prices {low:g}, {price:g}, {high:g} USD/kg; "
+                    "give low <= price <= high, all above 0"
                 )
-            z, valence = Element(row.cation).Z, int(row.valence)
-            if row.anion not in order or not 1 <= valence <= MAX_VALENCE:
+            z, valence = Element(cation).Z, int(valences[row])
+            if anion not in order or not 1 <= valence <= MAX_VALENCE:
                 raise PriceError(
-                    f"the precursor {row.formula} has valence {valence} and anion {row.anion!r}; "
+                    f"the precursor {formula} has valence {valence} and anion {anion!r}; "
                     f"valences are 1 to {MAX_VALENCE} and anions {', '.join(order)}"
                 )
             if valence not in states[z]:
                 free = np.flatnonzero(states[z] == 0)
                 if not len(free):
-                    raise PriceError(f"{row.cation} has more than {MAX_STATES} valences; drop the rarest")
+                    raise PriceError(f"{cation} has more than {MAX_STATES} valences; drop the rarest")
                 states[z, free[0]] = valence
-            at = z, valence, order.index(row.anion)
-            charges[at] = np.lcm(valence, ANIONS[row.anion])
-            usd[at] = row.price_usd_kg * mass / 1000 / charges[at]
-            log_sd[at] = np.log(row.high_usd_kg / row.low_usd_kg) / INTERVAL_WIDTH
-            names[at], estimated[at] = row.formula, row.basis != "cited"
+            at = z, valence, order.index(anion)
+            charges[at] = np.lcm(valence, ANIONS[anion])
+            usd[at] = price * masses[row] / 1000 / charges[at]
+            log_sd[at] = np.log(high / low) / INTERVAL_WIDTH
+            names[at], estimated[at] = formula, basis != "cited"
         return cls(states, usd, log_sd, charges, names, estimated)
 
 
