@@ -13,12 +13,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from softlyte.datasets.columns import COLUMNS
+from softlyte.datasets.errors import UserError
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
-class CardError(ValueError):
+class CardError(UserError):
     """A card that is missing or does not follow the schema; the message names the field."""
 
 

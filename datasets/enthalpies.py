@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import Compositions
 
 _FILE = "exp_compounds.json.gz"
@@ -16,7 +17,7 @@ _FOLDERS = ("analysis/compatibility", "entries", "analysis")
 """Where pymatgen has kept the file over the years, newest first."""
 
 
-class EnthalpyError(RuntimeError):
+class EnthalpyError(UserError):
     """The enthalpies cannot be read from the installed pymatgen."""
 
 

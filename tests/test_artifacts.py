@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from softlyte.datasets.build import artifacts, default_cache_dir
+from softlyte.datasets.build import artifacts, build_table, default_cache_dir
 from softlyte.datasets.build.artifacts import ArtifactError, fetch, file_checksum, open_artifact, pip_command
 from softlyte.datasets.cards import Artifact
-from softlyte.datasets.tables import load_card
+from softlyte.datasets.tables import TableError, load_card
 
 
 def small(folder: Path, kind: str) -> tuple[Path, Artifact]:
@@ -100,3 +100,12 @@ def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -
     assert default_cache_dir() == Path("/somewhere/softlyte/artifacts")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert default_cache_dir() == Path.home() / ".cache" / "softlyte" / "artifacts"
+
+
+def test_folders_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    _, artifact = small(tmp_path, "wheel")
+    with pytest.raises(ArtifactError, match=r"cache folder .*file.* cannot be written to .* XDG_CACHE_HOME"):
+        fetch(artifact, tmp_path / "file")
+    with pytest.raises(TableError, match=r"the folder .*file cannot be made"):
+        build_table("conductivity_obelix", tmp_path / "file", tmp_path)

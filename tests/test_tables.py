@@ -197,6 +197,13 @@ def test_experimental_enthalpies() -> None:
     assert frame["uncertainty_ev_atom"].dropna().between(0, 0.3).all()
 
 
+def test_the_guide_states_the_rows_and_flags_of_each_table() -> None:
+    guide = (Path(__file__).resolve().parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    for name in sorted(FOUNDATION):
+        card = load_card(name)
+        assert f"| `{name}` | {card.rows:,} | {card.flagged_rows:,} |" in guide
+
+
 # --- mistakes -------------------------------------------------------------------------------------------
 
 

@@ -62,7 +62,15 @@ def build_table(name: str, out_dir: Path, cache_dir: Path | None = None) -> Path
         )
     if card.artifact is None or name not in BUILDERS:
         raise TableError(f"the table {name!r} is computed, not taken from an artifact: {card.how_built}")
+    out_dir = Path(out_dir)
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TableError(f"the folder {out_dir} cannot be made ({error.strerror}); name another") from error
     archive = fetch(card.artifact, default_cache_dir() if cache_dir is None else Path(cache_dir))
     with open_artifact(archive, card.artifact) as reader:
         built = build_rows(card, reader)
-    return write_table(built, Path(out_dir) / table_path(name).name)
+    try:
+        return write_table(built, out_dir / table_path(name).name)
+    except OSError as error:
+        raise TableError(f"cannot write into {out_dir} ({error.strerror}); name another folder") from error

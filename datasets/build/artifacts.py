@@ -59,7 +59,15 @@ def fetch(artifact: Artifact, cache_dir: Path) -> Path:
     target = cache_dir / artifact.filename
     if target.is_file() and file_checksum(target) == artifact.sha256:
         return target
-    cache_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache_dir):
+            pass
+    except OSError as error:
+        raise ArtifactError(
+            f"the cache folder {cache_dir} cannot be written to ({error.strerror}); set XDG_CACHE_HOME to "
+            "one that can"
+        ) from error
     with tempfile.TemporaryDirectory(dir=cache_dir) as scratch:
         folder = Path(scratch)
         requirements = folder / "requirements.txt"
