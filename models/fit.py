@@ -113,7 +113,7 @@ def _run(
     rate = fit.refit_learning_rate if refit else fit.learning_rate
     module = CompositionModule(network, loss, fit, rate, epochs * len(sampler), seed)
     checkpoints = ModelCheckpoint(
-        job.folder / stage, filename="last", save_top_k=1, enable_version_counter=False
+        job.folder / stage, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
     trainer = lightning.Trainer(
         accelerator="gpu" if job.accelerator == "cuda" else "cpu",

@@ -22,7 +22,7 @@ class CompositionModule(lightning.LightningModule):
         config: of the fit.
         learning_rate: peak learning rate.
         steps: optimiser steps in all, for the schedule.
-        seed: dropout in epoch k depends on (seed, k) alone, so that a resumed run equals an unbroken one.
+        seed: dropout in step k depends on (seed, k) alone, so that a resumed run equals an unbroken one.
     """
 
     def __init__(
@@ -38,9 +38,9 @@ class CompositionModule(lightning.LightningModule):
         self.network, self.loss, self.config = network, loss, config
         self.learning_rate, self.steps, self.seed = learning_rate, steps, seed
 
-    def on_train_epoch_start(self) -> None:
-        """Make this epoch's random numbers independent of what ran before."""
-        torch.manual_seed(self.seed * 100_003 + self.current_epoch)
+    def on_train_batch_start(self, batch: LabelledBatch, index: int) -> None:
+        """Make a step's random numbers a function of seed and step, whatever else drew some before."""
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
 
     def training_step(self, batch: LabelledBatch, index: int) -> Tensor:
         """Return the loss of one batch."""

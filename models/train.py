@@ -87,6 +87,10 @@ def train(
         )
     folder = _open_folder(Path(out), resolved)
     started = time.monotonic()
+    # Read before the expensive work: what is wrong with a table shows now, and the card names these tables.
+    checksums = source_checksums(resolved.data.tables)
+    rows = load_training_rows(resolved.data.tables, resolved.data.split_seed)
+    standard = Standardisation.fit(rows.take(rows.split == "train"))
     processes = 1 if accelerator == "cuda" else min(resolved.ensemble.processes, resolved.ensemble.members)
     threads = max(1, torch.get_num_threads() // processes)
     jobs = [
@@ -104,15 +108,13 @@ def train(
     ]
     if not all(_fit_all(jobs, processes)):
         return TrainResult(None, {})
-    rows = load_training_rows(resolved.data.tables, resolved.data.split_seed)
-    standard = Standardisation.fit(rows.take(rows.split == "train"))
     device_used = torch.device(accelerator)
-    evaluated = _checkpoint(jobs, EVALUATED, _card(resolved, rows, standard, None))
+    evaluated = _checkpoint(jobs, EVALUATED, _card(resolved, rows, standard, checksums, None))
     predictor = Predictor(evaluated, device_used)
     calibration = _calibrate(predictor, rows.take(rows.split == "validation"), standard)
     predictor.calibration = calibration
     metrics = evaluate(predictor, rows.take(rows.split == "test"))
-    card = _card(resolved, rows, standard, calibration) | {
+    card = _card(resolved, rows, standard, checksums, calibration) | {
         "test_metrics": metrics,
         "training": {
             "device": accelerator,
@@ -159,6 +161,7 @@ def _card(
     config: TrainingConfig,
     rows: TrainingRows,
     standard: Standardisation,
+    checksums: dict[str, str],
     calibration: Calibration | None,
 ) -> dict[str, Any]:
     phases = np.ones((len(PHASES), len(TASKS)))
@@ -171,7 +174,7 @@ def _card(
         "standardisation": {"mean": standard.mean.tolist(), "sd": standard.sd.tolist()},
         "elements": sorted({int(z) for z in np.unique(rows.compositions.atomic_numbers)} - {0}),
         "rows": {side: int((rows.split == side).sum()) for side in ("train", "validation", "test")},
-        "tables_sha256": source_checksums(rows.sources),
+        "tables_sha256": checksums,
         "calibration": (calibration or neutral).to_card(),
         "intended_use": (
             "Ranking Li and Na halide and oxyhalide solid electrolytes by composition. Values with a low "

@@ -87,7 +87,7 @@ def test_a_killed_run_resumes_to_the_same_weights(
     def dies(self: module_file.CompositionModule, batch: object, index: int) -> torch.Tensor:
         calls["n"] += 1
         if self.current_epoch == 1 and index == 3:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt  # what Lightning makes of SIGINT
         return original(self, batch, index)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module_file.CompositionModule, "training_step", dies)
@@ -170,9 +170,7 @@ def test_sampler_draws_as_often_as_asked_and_repeats_itself() -> None:
 
 
 def test_processes_that_train_together_share_an_epoch_without_overlap() -> None:
-    parts = [
-        EpochSampler(np.ones(640), np.full(640, 3), 32, seed=0, rank=rank, world=2) for rank in range(2)
-    ]
+    parts = [EpochSampler(np.ones(640), np.full(640, 3), 32, seed=0, rank=rank, world=2) for rank in range(2)]
     drawn = [torch.cat(list(part)) for part in parts]
     assert len(drawn[0]) == len(drawn[1]) == 320
     assert not set(drawn[0].tolist()) & set(drawn[1].tolist())
