@@ -27,11 +27,14 @@ class TopRows:
         self._parts: list[tuple[NDArray[np.float64], Candidates]] = []
         self._held = 0
         self._floor = -np.inf
+        self.left_behind = -np.inf
+        """Highest score that was not kept; -inf if all were."""
 
     def offer(self, score: NDArray[np.float64], candidates: Candidates) -> None:
         """Take in candidates with their scores, [N]."""
         # Strictly below the worst of a full set nothing can enter; equal scores may win by place.
         possible = ~(score < self._floor)
+        self._leave(score[~possible])
         self._parts.append((score[possible], candidates.take(possible)))
         self._held += int(possible.sum())
         if self._held > 4 * self._size:
@@ -47,8 +50,15 @@ class TopRows:
             raise ValueError("no candidate was offered; offer at least one batch, even an empty one")
         score = np.concatenate([s for s, _ in self._parts])
         candidates = Candidates.concatenate([c for _, c in self._parts])
-        chosen = rank_order(score, candidates.place)[: self._size]
+        order = rank_order(score, candidates.place)
+        chosen = order[: self._size]
+        self._leave(score[order[self._size :]])
         self._parts = [(score[chosen], candidates.take(chosen))]
         self._held = len(chosen)
         if self._held == self._size and not np.isnan(self._parts[0][0][-1]):
             self._floor = float(self._parts[0][0][-1])
+
+    def _leave(self, score: NDArray[np.float64]) -> None:
+        """Remember the best of those that were not kept."""
+        known = score[~np.isnan(score)]
+        self.left_behind = max(self.left_behind, float(known.max(initial=-np.inf)))

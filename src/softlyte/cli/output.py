@@ -66,12 +66,18 @@ def print_table(
     console().print(table)
 
 
-def report_rejected(rejected: Sequence[RejectedRow], source: str, written: Path | None) -> None:
-    """Print one sentence for each refused row on stderr (the first SHOWN_REJECTED of them)."""
+def report_rejected(rejected: Sequence[RejectedRow], place: str, written: Path | None) -> None:
+    """Print one sentence for each refused row on stderr (the first SHOWN_REJECTED of them).
+
+    Args:
+        rejected: refused rows.
+        place: what stands before a row's number, such as "formula" or "candidates.csv, row".
+        written: file that holds all of them, None if there is none.
+    """
     for row in rejected[:SHOWN_REJECTED]:
         # A reason from the parser begins with the formula; any other gets it put before.
         named = row.reason if repr(row.value) in row.reason else f"{row.value!r}: {row.reason}"
-        fail(f"{source}, row {row.row}: {named}")
+        fail(f"{place} {row.row}: {named}")
     if len(rejected) > SHOWN_REJECTED:
         note(f"... and {len(rejected) - SHOWN_REJECTED} more rows")
     if rejected and written is not None:

@@ -74,7 +74,7 @@ def command(
             handle.write(csv_text(frame) if format == "csv" else json_text(frame))
         note(f"{len(frame)} rows written to {out}")
     refused = write_rejected(out.parent, rejected) if out is not None else None
-    report_rejected(rejected, rows.source, refused)
+    report_rejected(rejected, "formula" if file is None else f"{file.name}, row", refused)
     if rejected:
         raise typer.Exit(2)
 

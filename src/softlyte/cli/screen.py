@@ -15,7 +15,18 @@ from softlyte.datasets.errors import UserError
 if TYPE_CHECKING:
     from softlyte.screening.funnel import ScreenResult
 
-SHOWN = ("rank", "formula", "phase", "youngs_modulus_gpa", "sigma_ms_cm", "oxidation_v", "stack_pressure_mpa")
+SHOWN = {
+    "rank": "#",
+    "formula": "Formula",
+    "phase": "Phase",
+    "youngs_modulus_gpa": "E/GPa",
+    "sigma_ms_cm": "σ/(mS/cm)",
+    "oxidation_v": "Ox./V",
+    "stack_pressure_mpa": "Press./MPa",
+    "cost_usd_l": "USD/L",
+    "p_all_targets": "P(all)",
+}
+"""Columns of the summary with headings that fit 100 columns; the files have the full ones."""
 SHOWN_ROWS = 10
 
 
@@ -78,7 +89,7 @@ def command(
         )
     _print_summary(result)
     if candidates is not None:
-        report_rejected(result.rejected, candidates.name, out / "rejected.csv")
+        report_rejected(result.rejected, f"{candidates.name}, row", out / "rejected.csv")
     if result.rejected:
         raise typer.Exit(2)
 
@@ -127,19 +138,13 @@ def _progress_bar() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _print_summary(result: ScreenResult) -> None:
-    from softlyte.datasets.columns import COLUMNS
-
-    rows = (
-        [str(r.tier), f"{r.entered:,}", f"{r.removed:,}", f"{r.left:,}", str(r.reason)] for r in result.funnel
-    )
+    rows = ([r.tier, f"{r.entered:,}", f"{r.removed:,}", f"{r.left:,}", r.reason] for r in result.funnel)
     print_table(["tier", "in", "removed", "out", "reason"], rows, "Funnel", right=["in", "removed", "out"])
-    names = [*SHOWN, "cost_usd_l", "p_all_targets"]
-    headings = [f"{COLUMNS[n].label} {COLUMNS[n].unit}".strip() for n in names]
-    shown = result.candidates.head(SHOWN_ROWS)
-    cells = ([_cell(v) for v in row] for row in shown[names].itertuples(index=False, name=None))
-    numeric = [h for h, n in zip(headings, names, strict=True) if n not in ("formula", "phase")]
+    shown = result.candidates.head(SHOWN_ROWS)[list(SHOWN)]
+    cells = ([_cell(v) for v in row] for row in shown.itertuples(index=False, name=None))
+    numeric = [heading for name, heading in SHOWN.items() if name not in ("formula", "phase")]
     title = f"First {len(shown)} of {len(result.candidates):,} ranked candidates"
-    print_table(headings, cells, title, right=numeric)
+    print_table(list(SHOWN.values()), cells, title, right=numeric)
     note(f"results are in {result.folder}")
 
 

@@ -1,0 +1,221 @@
+"""The screening funnel: generate, cheap filters, network, hull, decision, export.
+
+Candidates stream through in chunks, so memory does not grow with their number. Each tier says how many
+it was given, how many it let through, and why the others fell.
+
+The network ranks everything by the joint probability of all targets but the hull's. The hull can only
+lower that probability, so every final rank whose probability is not below that of the best candidate left
+behind is the rank that hull calculations for all would give; `exact_ranks` counts them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from softlyte.datasets.columns import CANDIDATE_COLUMNS
+from softlyte.datasets.tables import load_card, table_names
+from softlyte.models.predictor import Predictor
+from softlyte.screening.candidates import InputSource, Source, SpaceSource
+from softlyte.screening.enumerate import plan_candidates
+from softlyte.screening.evaluate import PropertyPredictor, default_hull, evaluate
+from softlyte.screening.export import REJECTED_FILE, check_writable, write_csv, write_rejected
+from softlyte.screening.inputs import InputError, Inputs, RejectedRow, check_rows, read_rows
+from softlyte.screening.ranking import TopRows
+from softlyte.screening.run_record import CANDIDATES_FILE, FUNNEL_FILE, RunRecord, open_run
+from softlyte.screening.space import Space, load_space
+from softlyte.screening.targets import Targets, load_targets
+from softlyte.screening.tiers import (
+    FunnelRow,
+    cost_ceiling,
+    decision_tier,
+    exact_ranks,
+    filter_tier,
+    funnel_frame,
+    network_tier,
+    tier_rows,
+)
+
+CHUNK_ROWS = 65_536
+"""Candidates in memory at once in the streaming tiers."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with the tier's name, candidates done and candidates in all."""
+
+
+@dataclass(frozen=True)
+class ScreenResult:
+    """Results of a screening, as they lie in `folder`.
+
+    Attributes:
+        folder: holds candidates.csv, funnel.csv, rejected.csv and run.json.
+        candidates: ranked, CANDIDATE_COLUMNS.
+        funnel: what each tier removed.
+        exact_ranks: first ranks that hull calculations for all candidates would not change.
+        rejected: input rows that were refused.
+    """
+
+    folder: Path
+    candidates: pd.DataFrame
+    funnel: list[FunnelRow]
+    exact_ranks: int
+    rejected: list[RejectedRow]
+
+
+def screen(
+    space: Path | str | None = None,
+    out: Path | str = "screen-out",
+    candidates: Path | str | None = None,
+    targets: Targets | Path | str | None = None,
+    top: int = 10_000,
+    refine: int = 20_000,
+    limit: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    weights: Path | str | None = None,
+    overwrite: bool = False,
+    predictor: PropertyPredictor | None = None,
+    progress: Progress | None = None,
+) -> ScreenResult:
+    """Screen a space (or own candidates) and write the ranked ones into a folder.
+
+    The same arguments give the same CSV files, byte for byte, on the same machine.
+
+    Args:
+        space: space file or name of a shipped space; None for the default space.
+        out: folder for candidates.csv, funnel.csv, rejected.csv and run.json.
+        candidates: CSV of own candidates in place of a space; cost removes none of them.
+        targets: loaded targets or a TOML file; None for the shipped ones.
+        top: ranked candidates to write.
+        refine: best candidates, by the network alone, that get the hull calculation; at least `top`.
+        limit: screen a random sample of a space of this size, or the first own candidates.
+        device: "auto", "cpu" or "cuda".
+        seed: of the sample that `limit` draws.
+        weights: folder of trained weights; None for the shipped ones.
+        overwrite: replace another run's results in the folder.
+        predictor: an ensemble already loaded, in place of `weights`.
+        progress: see `Progress`.
+
+    Raises:
+        UserError: space, candidates, targets, weights or folder cannot be used.
+    """
+    folder = Path(out)
+    check_writable(folder)
+    if space is not None and candidates is not None:
+        raise InputError("a space and a file of candidates were given; give one of them")
+    aims = targets if isinstance(targets, Targets) else load_targets(targets)
+    rows = None if candidates is None else read_rows(candidates)
+    loaded = load_space(space) if rows is None else None
+    model = Predictor.load(weights, device) if predictor is None else predictor
+    inputs = None if rows is None else check_rows(rows, model.known_elements)
+    config = {
+        "command": "screen",
+        **_origin(loaded, candidates),
+        "targets": [target.model_dump() for target in aims.target],
+        "top": top,
+        "refine": max(refine, top),
+        "limit": limit,
+        "seed": seed,
+        "cost_ceiling_usd_kg": None if loaded is None else cost_ceiling(aims),
+        "device": str(getattr(model, "device", device)),
+        "weights_sha256": model.weights_sha256,
+        "tables_sha256": {name: load_card(name).sha256 for name in table_names()},
+    }
+    record = open_run(folder, config, overwrite)
+    rejected = [] if inputs is None else inputs.rejected
+    try:
+        write_rejected(folder, rejected)
+        with record.timed("generate"):
+            source, offered = _source(loaded, inputs, limit, seed)
+        if not len(source):
+            raise InputError(
+                f"none of the rows of {candidates} can be used; {folder / REJECTED_FILE} says why"
+            )
+        result = _run(record, source, offered, model, aims, config, progress)
+    except BaseException as error:
+        record.fail(error)
+        raise
+    return ScreenResult(folder, *result, rejected)
+
+
+def _source(space: Space | None, inputs: Inputs | None, limit: int | None, seed: int) -> tuple[Source, int]:
+    """Return the candidates to screen and how many there were before the limit."""
+    if space is not None:
+        plan = plan_candidates(space)
+        return SpaceSource(plan, limit, seed), len(plan)
+    if inputs is None:
+        raise ValueError("there is neither a space nor a list of candidates; give one of them")
+    return InputSource(inputs, limit), len(inputs.phase)
+
+
+def _run(
+    record: RunRecord,
+    source: Source,
+    offered: int,
+    model: PropertyPredictor,
+    targets: Targets,
+    config: dict[str, Any],
+    progress: Progress | None,
+) -> tuple[pd.DataFrame, list[FunnelRow], int]:
+    """Send all candidates through the tiers, write the files, complete the record."""
+    show = progress or (lambda tier, done, total: None)
+    funnel = tier_rows("generate", offered, {"outside the sample (limit)": offered - len(source)})
+    best, removed = TopRows(config["refine"]), Counter[str]()
+    for start in range(0, len(source), CHUNK_ROWS):
+        with record.timed("generate"):
+            chunk = source.rows(start, start + CHUNK_ROWS)
+        with record.timed("filter"):
+            chunk, cost, fallen = filter_tier(chunk, model.known_elements, config["cost_ceiling_usd_kg"])
+            removed += fallen
+        with record.timed("network"):
+            best.offer(network_tier(chunk, cost, model, targets), chunk)
+        show("network", min(start + CHUNK_ROWS, len(source)), len(source))
+    _, chosen = best.best()
+    funnel += tier_rows("filter", len(source), removed)
+    predicted = funnel[-1].left
+    beaten = f"not among the best {config['refine']} without the hull"
+    funnel += tier_rows("network", predicted, {beaten: predicted - len(chosen)})
+    table, exact = pd.DataFrame(columns=list(CANDIDATE_COLUMNS)), 0
+    if len(chosen):
+        done = 0
+
+        def advance(rows: int) -> None:
+            nonlocal done
+            done += rows
+            show("hull", done, distinct)
+
+        distinct = len(np.unique(chosen.compositions.keys()))
+        with record.timed("hull"):
+            evaluation = evaluate(chosen.compositions, chosen.phase, model, default_hull(), advance)
+        with record.timed("decision"):
+            table = decision_tier(evaluation, chosen.place, targets, config["top"])
+            exact = exact_ranks(table["p_all_targets"].to_numpy(), best.left_behind)
+    funnel += tier_rows("hull", len(chosen), {})
+    outranked = f"ranked below the best {config['top']}"
+    funnel += tier_rows("decision", len(chosen), {outranked: len(chosen) - len(table)})
+    with record.timed("export"):
+        write_csv(record.folder / FUNNEL_FILE, funnel_frame(funnel))
+        write_csv(record.folder / CANDIDATES_FILE, table)
+    counts = {"candidates": len(source), "predicted": predicted, "on_hull": len(chosen)}
+    record.finish(counts | {"ranked": len(table), "exact_ranks": exact})
+    return table, funnel, exact
+
+
+def _origin(space: Space | None, candidates: Path | str | None) -> dict[str, Any]:
+    """Return where the candidates come from, for the record."""
+    if space is not None:
+        return {"space": {"name": space.name, "source": space.source, "sha256": space.sha256}}
+    with Path(str(candidates)).open("rb") as handle:
+        return {
+            "candidates": {
+                "file": str(candidates),
+                "sha256": hashlib.file_digest(handle, "sha256").hexdigest(),
+            }
+        }

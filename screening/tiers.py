@@ -1,0 +1,142 @@
+"""The tiers of the screening funnel: functions from candidates to candidates that count their reasons."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from softlyte.datasets.columns import CANDIDATE_COLUMNS
+from softlyte.screening.candidates import Candidates
+from softlyte.screening.cost import CostResult, precursor_cost
+from softlyte.screening.decision import Assessment, joint_probability, medians, pareto_front
+from softlyte.screening.evaluate import Evaluation, PropertyPredictor, result_table
+from softlyte.screening.pressure import stack_pressure
+from softlyte.screening.ranking import rank_order
+from softlyte.screening.targets import Targets
+
+COST_FACTOR = 5.0
+"""Candidates whose precursors cost more than this many times the target are not worth a prediction."""
+
+LEAST_DENSITY = 1.0
+"""g/cm3: no halide or oxide electrolyte is lighter, so a litre costs at least this times a kilogram."""
+
+
+@dataclass(frozen=True)
+class FunnelRow:
+    """What one tier did for one reason; entered = left + removed, and left is the next row's entered.
+
+    Attributes:
+        tier: generate, filter, network, hull or decision.
+        entered: candidates before.
+        left: candidates after.
+        removed: candidates that fell.
+        reason: why, empty if none fell.
+    """
+
+    tier: str
+    entered: int
+    left: int
+    removed: int
+    reason: str = ""
+
+
+def tier_rows(tier: str, entered: int, removed: Mapping[str, int]) -> list[FunnelRow]:
+    """Return a tier's rows, one for each reason that removed something (most first), else a single one."""
+    rows = []
+    for reason, count in sorted(removed.items(), key=lambda item: (-item[1], item[0])):
+        if count:
+            rows.append(FunnelRow(tier, entered, entered - count, count, reason))
+            entered -= count
+    return rows or [FunnelRow(tier, entered, entered, 0)]
+
+
+def funnel_frame(rows: Iterable[FunnelRow]) -> pd.DataFrame:
+    """Return the funnel as a table with the columns tier, in, out, removed, reason."""
+    cells = [(r.tier, r.entered, r.left, r.removed, r.reason) for r in rows]
+    return pd.DataFrame(cells, columns=["tier", "in", "out", "removed", "reason"])
+
+
+def cost_ceiling(targets: Targets) -> float | None:
+    """Return the precursor cost in USD/kg above which a candidate cannot reach the cost target.
+
+    COST_FACTOR times the strictest cost target, where a target per litre counts as one per kilogram at
+    LEAST_DENSITY; None without a cost target. The factor leaves room for the prices' own uncertainty.
+    """
+    limits = [t.value for t in targets.target if t.column == "cost_usd_kg" and t.wants_low]
+    limits += [t.value / LEAST_DENSITY for t in targets.target if t.column == "cost_usd_l" and t.wants_low]
+    return COST_FACTOR * min(limits) if limits else None
+
+
+def filter_tier(
+    candidates: Candidates, known_elements: NDArray[np.bool_], ceiling_usd_kg: float | None
+) -> tuple[Candidates, CostResult, Counter[str]]:
+    """Drop what needs no prediction to be dropped.
+
+    Args:
+        candidates: N candidates.
+        known_elements: [104] True for elements the model was trained on.
+        ceiling_usd_kg: largest precursor cost; None keeps every cost, unknown ones too.
+
+    Returns:
+        The candidates left, their precursor cost, and how many fell for each reason.
+    """
+    numbers = candidates.compositions.atomic_numbers
+    cost = precursor_cost(candidates.compositions)
+    reason = np.full(len(candidates), "", dtype=object)
+    if ceiling_usd_kg is not None:
+        reason[cost.usd_kg > ceiling_usd_kg] = f"precursors above {ceiling_usd_kg:g} USD/kg"
+        reason = np.where(np.isnan(cost.usd_kg), cost.reason, reason)
+    reason[((numbers > 0) & ~known_elements[numbers]).any(axis=1)] = "element outside the model"
+    keep = reason == ""
+    kept_cost = CostResult(cost.usd_kg[keep], cost.log_sd[keep], cost.reason[keep])
+    return candidates.take(keep), kept_cost, Counter(reason[~keep].tolist())
+
+
+def network_tier(
+    candidates: Candidates, cost: CostResult, predictor: PropertyPredictor, targets: Targets
+) -> NDArray[np.float64]:
+    """Return the probability that all targets but the hull's hold, from the networks alone, [N]."""
+    if not len(candidates):
+        return np.zeros(0)
+    predictions = predictor.predict(candidates.compositions, candidates.phase)
+    pressure = stack_pressure(predictions, candidates.phase)
+    return joint_probability(Assessment(candidates.phase, predictions, pressure, cost), targets)
+
+
+def decision_tier(
+    evaluation: Evaluation, place: NDArray[np.int64], targets: Targets, top: int
+) -> pd.DataFrame:
+    """Rank evaluated candidates and return the best `top`, CANDIDATE_COLUMNS.
+
+    The order is that of p_all_targets, ties by place. The Pareto front is that of all evaluated candidates
+    in the medians of the targets' columns.
+
+    Args:
+        evaluation: N candidates with their hull.
+        place: [N] position in the source's order.
+        targets: what must hold.
+        top: rows to return.
+    """
+    table = result_table(evaluation, targets)
+    values, wants_low = medians(evaluation.assessment, targets)
+    table["pareto_front"] = pareto_front(values, wants_low)
+    order = rank_order(table["p_all_targets"].to_numpy(), place)[:top]
+    table = table.iloc[order].reset_index(drop=True)
+    table["rank"] = np.arange(1, len(table) + 1)
+    return table[list(CANDIDATE_COLUMNS)]
+
+
+def exact_ranks(ranked: NDArray[np.float64], left_behind: float) -> int:
+    """Return how many first ranks nobody who was left behind could have taken.
+
+    Args:
+        ranked: final probabilities from best to worst.
+        left_behind: highest probability without the hull of a candidate that was not put on the hull;
+            -inf if there is none.
+    """
+    return int(np.cumprod(ranked >= left_behind).sum())
