@@ -1,0 +1,369 @@
+"""Targets, joint probability, Pareto front, cautions, nearest known electrolyte."""
+
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from softlyte.datasets.formulas import Compositions
+from softlyte.models.predictions import Predictions, PropertyPrediction
+from softlyte.screening.cost import precursor_cost
+from softlyte.screening.decision import (
+    assess,
+    decide,
+    flags,
+    joint_probability,
+    left_out,
+    medians,
+    pareto_front,
+)
+from softlyte.screening.known import KnownElectrolytes, known_electrolytes, nearest_known
+from softlyte.screening.targets import TARGET_COLUMNS, Target, TargetError, load_targets, make_targets
+
+FORMULAS = ["LiAlCl2.5O0.75", "Li3YCl6", "Li6PS5Cl"]
+CRYSTAL, GLASS = 0, 1
+
+
+def property_(means, sd, transform="identity"):
+    """One property from member means [E, N]."""
+    means = np.array(means, dtype=float)
+    return PropertyPrediction(means, np.full(means.shape, float(sd)), transform)
+
+
+def predictions(**changes):
+    """Three materials, two members: the first soft and fast, the last stiff."""
+    properties = {
+        "youngs_modulus_gpa": property_([[0.0, 1.3, 1.4], [0.2, 1.4, 1.3]], 0.1, "log10"),
+        "sigma_s_cm": property_([[-2.5, -3.3, -2.6], [-2.7, -3.1, -2.4]], 0.4, "log10"),
+        "oxidation_v": property_([[4.2, 4.3, 2.3], [4.4, 4.2, 2.4]], 0.3),
+        "reduction_v": property_([[1.5, 0.6, 1.7], [1.4, 0.7, 1.6]], 0.3),
+        "density_g_cm3": property_([[0.30, 0.40, 0.28], [0.32, 0.38, 0.27]], 0.02, "log10"),
+        "glass_transition_k": property_([[280.0, 450, 500], [300.0, 460, 480]], 30.0),
+    }
+    properties.update(changes)
+    return Predictions(
+        MappingProxyType(properties), np.array([0.5, 0.01, 0.9]), np.array([False, False, False])
+    )
+
+
+def hull(*means, sd=0.01):
+    return {"e_above_hull_ev_atom": property_([means, means], sd)}
+
+
+def assessment(phase=CRYSTAL, overrides=None, **changes):
+    compositions = Compositions.from_formulas(FORMULAS)
+    return assess(compositions, np.full(3, phase, np.uint8), predictions(**changes), overrides)
+
+
+def targets(*conditions):
+    return make_targets(
+        {"target": [dict(zip(("column", "comparison", "value"), c, strict=True)) for c in conditions]}
+    )
+
+
+def test_default_targets():
+    assert [str(t) for t in load_targets().target] == [
+        "stack_pressure_mpa < 2",
+        "sigma_ms_cm >= 1",
+        "oxidation_v >= 4",
+        "e_above_hull_ev_atom <= 0.05",
+        "cost_usd_l <= 50",
+    ]
+    assert load_targets().pressure_mpa() == 2.0
+
+
+def test_targets_from_a_file(tmp_path):
+    file = tmp_path / "targets.toml"
+    file.write_text(
+        '[[target]]\ncolumn = "stack_pressure_mpa"\ncomparison = "<"\nvalue = 5\n', encoding="utf-8"
+    )
+    assert load_targets(file).pressure_mpa() == 5.0
+    only_window = targets(("oxidation_v", ">", 4.2), ("oxidation_v", "<", 5.0))
+    assert only_window.pressure_mpa() == 2.0
+    assert only_window.columns == ("oxidation_v", "oxidation_v")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, r"no \[\[target\]\]; give at least one"),
+        ({"target": []}, r"no \[\[target\]\]; give at least one"),
+        ({"target": [3]}, "target 1 must be a"),
+        (
+            {"goals": [], "target": [{"column": "oxidation_v", "comparison": ">", "value": 4}]},
+            "setting 'goals'",
+        ),
+        (
+            {"target": [{"column": "stack_presure", "comparison": "<", "value": 2}]},
+            "mean 'stack_pressure_mpa'",
+        ),
+        (
+            {"target": [{"column": "formula", "comparison": "<", "value": 2}]},
+            "choose one of youngs_modulus_gpa",
+        ),
+        ({"target": [{"column": "oxidation_v", "comparison": "=", "value": 2}]}, "use one of < <= >= >"),
+        (
+            {"target": [{"column": "oxidation_v", "comparison": ">", "value": float("nan")}]},
+            "give a finite number",
+        ),
+        ({"target": [{"column": "oxidation_v", "comparison": ">", "value": "4"}]}, "give a finite number"),
+        ({"target": [{"column": "oxidation_v", "comparison": ">"}]}, "target 1 has no value; add it"),
+        (
+            {"target": [{"column": "oxidation_v", "comparison": ">", "value": 4, "unit": "V"}]},
+            "unknown entry 'unit'",
+        ),
+        (
+            {"target": [{"column": "cost_usd_l", "comparison": c, "value": 4} for c in ("<", "<=")]},
+            "two upper limits; keep the stricter one",
+        ),
+    ],
+)
+def test_bad_targets_give_one_sentence(fields, message):
+    with pytest.raises(TargetError, match=message) as caught:
+        make_targets(fields)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "cannot be read"), (b"[[target]\n", "not valid TOML"), (b"\xff\xfe", "not UTF-8")],
+)
+def test_unreadable_target_files(tmp_path, content, message):
+    file = tmp_path / "t.toml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(TargetError, match=message):
+        load_targets(file)
+
+
+def test_unknown_never_meets_a_target():
+    values = np.array([1.0, 2.0, 3.0, np.nan])
+    met = {
+        c: Target(column="oxidation_v", comparison=c, value=2.0).met(values).tolist()
+        for c in ("<", "<=", ">=", ">")
+    }
+    assert met == {
+        "<": [True, False, False, False],
+        "<=": [True, True, False, False],
+        ">=": [False, True, True, False],
+        ">": [False, False, True, False],
+    }
+    partly = assessment(overrides=hull(0.0, np.nan, 0.0))
+    joint = joint_probability(partly, targets(("e_above_hull_ev_atom", "<=", 0.05)))
+    assert joint == pytest.approx([1.0, 0.0, 1.0])
+    assert joint_probability(partly, targets(("e_above_hull_ev_atom", ">=", 0.05)))[1] == 0.0
+
+
+def test_one_target_by_hand():
+    # sigma >= 1 mS/cm is log10 sigma >= -3; members -2.5 and -2.7 with sd 0.4: Phi(1.25), Phi(0.75).
+    joint = joint_probability(assessment(), targets(("sigma_ms_cm", ">=", 1.0)))
+    assert joint[0] == pytest.approx((norm.cdf(1.25) + norm.cdf(0.75)) / 2)
+    same = joint_probability(assessment(), targets(("log10_sigma_s_cm", ">=", -3.0)))
+    assert same == pytest.approx(joint)
+
+
+def test_joint_probability_multiplies_within_members_and_averages_over_them():
+    wanted = targets(("sigma_ms_cm", ">=", 1.0), ("oxidation_v", ">=", 4.0))
+    first = norm.cdf(1.25) * norm.cdf(0.2 / 0.3)
+    second = norm.cdf(0.75) * norm.cdf(0.4 / 0.3)
+    assert joint_probability(assessment(), wanted)[0] == pytest.approx((first + second) / 2)
+
+
+def test_disagreement_that_members_share_is_kept():
+    # One member says fast and weak, the other slow and strong: never both, though each holds half the time.
+    split = {
+        "sigma_s_cm": property_([[-1.0] * 3, [-9.0] * 3], 0.1, "log10"),
+        "oxidation_v": property_([[1.0] * 3, [6.0] * 3], 0.1),
+    }
+    both = targets(("sigma_ms_cm", ">=", 1.0), ("oxidation_v", ">=", 4.0))
+    judged = assessment(**split)
+    assert [judged.probability(t) for t in both.target] == [pytest.approx([0.5] * 3)] * 2
+    assert joint_probability(judged, both) == pytest.approx([0.0] * 3)
+
+
+def test_a_missing_hull_is_left_out_and_a_given_one_counts():
+    wanted = targets(("oxidation_v", ">=", 4.0), ("e_above_hull_ev_atom", "<=", 0.05))
+    without = assessment()
+    assert left_out(without, wanted) == ("e_above_hull_ev_atom",)
+    assert left_out(assessment(overrides=hull(0, 0, 0)), wanted) == ()
+    only = joint_probability(without, targets(("oxidation_v", ">=", 4.0)))
+    assert joint_probability(without, wanted) == pytest.approx(only)
+    # 0.05 eV/atom is the mean of the second row: half; four standard deviations below in the first.
+    halved = joint_probability(assessment(overrides=hull(0.01, 0.05, 0.3)), wanted)
+    assert halved == pytest.approx(only * [norm.cdf(4), 0.5, 0.0], abs=1e-12)
+    with pytest.raises(KeyError, match="hardness_gpa"):
+        joint_probability(without, targets(("hardness_gpa", "<", 1.0)))
+
+
+def test_overrides_replace_the_ensemble():
+    fixed = {"oxidation_v": property_([[5.0] * 3] * 2, 0.01)}
+    assert joint_probability(
+        assessment(overrides=fixed), targets(("oxidation_v", ">=", 4.0))
+    ) == pytest.approx([1] * 3)
+
+
+@pytest.mark.parametrize("transform", ["log10", "identity"])
+def test_cost_per_litre_by_hand(transform):
+    cost = precursor_cost(Compositions.from_formulas(FORMULAS[:1]))
+    if transform == "log10":
+        density, log_density, log_sd = (
+            property_([[0.3] * 3] * 2, 0.02, "log10"),
+            0.3 * np.log(10),
+            0.02 * np.log(10),
+        )
+    else:
+        density, log_density, log_sd = property_([[2.0] * 3] * 2, 0.1), np.log(2.0), 0.05
+    limit = 15.0
+    z = (np.log(limit) - np.log(cost.usd_kg[0]) - log_density) / np.hypot(cost.log_sd[0], log_sd)
+    judged = assessment(density_g_cm3=density)
+    assert joint_probability(judged, targets(("cost_usd_l", "<=", limit)))[0] == pytest.approx(norm.cdf(z))
+    per_kg = joint_probability(judged, targets(("cost_usd_kg", "<=", 8.0)))[0]
+    assert per_kg == pytest.approx(norm.cdf(np.log(8.0 / cost.usd_kg[0]) / cost.log_sd[0]))
+    assert joint_probability(judged, targets(("cost_usd_l", "<=", 0.0))) == pytest.approx([0] * 3)
+    assert judged.median("cost_usd_l")[0] == pytest.approx(cost.usd_kg[0] * np.exp(log_density))
+
+
+def test_glass_transition_is_a_property_of_glasses():
+    warm = targets(("glass_transition_k", "<", 310.0))
+    assert joint_probability(assessment(CRYSTAL), warm) == pytest.approx([0] * 3)
+    assert joint_probability(assessment(GLASS), warm)[0] == pytest.approx((norm.cdf(1) + norm.cdf(1 / 3)) / 2)
+    assert np.isnan(assessment(CRYSTAL).median("glass_transition_k")).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                sorted(
+                    set(TARGET_COLUMNS)
+                    - {"hardness_gpa", "bulk_modulus_gpa", "shear_modulus_gpa", "formation_energy_ev_atom"}
+                )
+            ),
+            st.sampled_from(["<", "<=", ">=", ">"]),
+            st.floats(-5, 100),
+        ),
+        min_size=1,
+        max_size=5,
+        unique_by=lambda c: (c[0], c[1][0]),
+    ),
+    st.sampled_from([CRYSTAL, GLASS]),
+)
+def test_joint_probability_is_one_and_no_more_than_any_single(conditions, phase):
+    wanted = targets(*conditions)
+    judged = assessment(phase, overrides=hull(0.0, 0.05, 0.2))
+    joint = joint_probability(judged, wanted)
+    assert ((joint >= 0) & (joint <= 1)).all()
+    for target in wanted.target:
+        assert (joint <= judged.probability(target) + 1e-12).all()
+
+
+def test_decide_gives_every_column():
+    table = decide(
+        Compositions.from_formulas(FORMULAS),
+        np.array([GLASS, CRYSTAL, CRYSTAL], np.uint8),
+        predictions(),
+        overrides=hull(0.02, 0.0, 0.05),
+    )
+    assert list(table) == [
+        "stack_pressure_mpa",
+        "stack_pressure_mpa_lower",
+        "stack_pressure_mpa_upper",
+        "p_below_target_pressure",
+        "cost_usd_kg",
+        "cost_usd_l",
+        "p_all_targets",
+        "pressure_mechanism",
+        "cost_usd_kg_lower",
+        "cost_usd_kg_upper",
+        "precursor_route",
+        "flags",
+    ]
+    assert table["pressure_mechanism"].to_list() == ["flow", "elastic", "elastic"]
+    assert (table["stack_pressure_mpa_lower"] < table["stack_pressure_mpa"]).all()
+    assert table["p_all_targets"].between(0, 1).all()
+    assert table["precursor_route"][1] == "3 LiCl + YCl3"
+    assert table["flags"].to_list() == [
+        "contact by viscous flow; cost: estimated price of Li2O, AlCl3",
+        "extrapolation; cost: estimated price of LiCl, YCl3",
+        "cost: estimated price of LiCl, P2S5",
+    ]
+    short = decide(Compositions.from_formulas(FORMULAS), np.zeros(3, np.uint8), predictions(), details=False)
+    assert "flags" not in short
+    assert short["stack_pressure_mpa"].iloc[1:].to_list() == table["stack_pressure_mpa"].iloc[1:].to_list()
+
+
+def test_flags_name_what_is_wrong():
+    compositions = Compositions.from_formulas(["LiBH4", "NaCl", "LiCl"])
+    base = predictions(glass_transition_k=property_([[400.0] * 3] * 2, 80.0))
+    odd = Predictions(base.properties, np.array([0.5, 0.5, 0.5]), np.array([True, False, False]))
+    judged = assess(compositions, np.array([CRYSTAL, CRYSTAL, GLASS], np.uint8), odd)
+    assert flags(judged, [(), (), ("LiCl",)]).tolist() == [
+        "element outside the training data; no cost: no cited price for a precursor of H",
+        "",
+        "glass transition uncertain; cost: estimated price of LiCl",
+    ]
+
+
+def brute_front(values, low):
+    sign = np.where(low, 1.0, -1.0)
+    bad = np.where(np.isnan(values), np.inf, values * sign)
+    return np.array(
+        [not any((other <= row).all() and (other < row).any() for other in bad) for row in bad], dtype=bool
+    )
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 60), st.integers(1, 4), st.integers(0, 10**6))
+def test_pareto_front_equals_brute_force(rows, columns, seed):
+    rng = np.random.default_rng(seed)
+    # Few distinct values, so that ties, duplicates and unknowns are common.
+    values = rng.integers(0, 5, (rows, columns)).astype(float)
+    values[rng.random(values.shape) < 0.1] = np.nan
+    low = rng.random(columns) < 0.5
+    assert pareto_front(values, low).tolist() == brute_front(values, low).tolist()
+
+
+def test_pareto_front_across_blocks():
+    values = np.random.default_rng(1).normal(size=(700, 3))
+    front = pareto_front(values, [True, False, True])
+    assert front.tolist() == brute_front(values, np.array([True, False, True])).tolist()
+    assert pareto_front(np.zeros((0, 3)), [True] * 3).shape == (0,)
+
+
+def test_pareto_front_of_an_assessment():
+    wanted = targets(
+        ("stack_pressure_mpa", "<", 2.0), ("sigma_ms_cm", ">=", 1.0), ("e_above_hull_ev_atom", "<=", 0.05)
+    )
+    values, low = medians(assessment(), wanted)
+    assert values.shape == (3, 2)
+    assert low.tolist() == [True, False]
+    assert pareto_front(values, low).tolist() == [True, False, True]
+
+
+def test_distance_by_hand():
+    panel = KnownElectrolytes.from_compositions(
+        Compositions.from_formulas(["Li3YBr6", "LiAlCl4", "Li6YBr6Y"])
+    )
+    names, distance = nearest_known(
+        Compositions.from_formulas(["Li3YCl6", "NaI", "LiAlCl4", "Li6Al2Cl8"]), panel
+    )
+    # Li3YCl6 shares 0.3 Li and 0.1 Y with Li3YBr6, but 1/6 Li and 0.6 Cl with LiAlCl4.
+    assert names.tolist() == ["LiAlCl4", "", "LiAlCl4", "LiAlCl4"]
+    # Li6Al2Cl8 has 6/16 Li, 2/16 Al, 8/16 Cl; it shares 1/6 + 2/16 + 8/16.
+    assert distance == pytest.approx([1 - (1 / 6 + 0.6), 1.0, 0.0, 1 - (1 / 6 + 0.125 + 0.5)])
+    assert distance[2] == 0.0
+
+
+def test_the_cited_panel():
+    panel = known_electrolytes()
+    assert len(panel.names) == len(set(panel.names)) > 80
+    assert {"LiAlCl2.5O0.75", "Li3YCl6"} <= set(panel.names)
+    assert not {"Li", "Na", "LiNi0.6Mn0.2Co0.2O2"} & set(panel.names)
+    np.testing.assert_allclose(panel.fractions.sum(axis=0), 1.0)
+    names, distance = nearest_known(Compositions.from_formulas(list(panel.names)))
+    assert distance.max() == 0.0
+    assert names.tolist() == panel.names.tolist()
