@@ -102,7 +102,8 @@ def test_unlabelled_targets_give_no_gradient() -> None:
     mean = torch.zeros(1, len(TASKS), requires_grad=True)
     targets = torch.full((1, n), torch.nan)
     targets[0, 3] = 1.0
-    loss(NetworkOutput(mean, torch.zeros(1, len(TASKS))), targets, torch.zeros(1, dtype=torch.bool)).backward()
+    output = NetworkOutput(mean, torch.zeros(1, len(TASKS)))
+    loss(output, targets, torch.zeros(1, dtype=torch.bool)).backward()
     assert mean.grad is not None
     assert (mean.grad[0] != 0).nonzero().flatten().tolist() == [3]
 

@@ -56,7 +56,8 @@ def test_every_module_imports_from_the_wheel_alone(wheel: Path, tmp_path: Path) 
         if name.endswith(".py") and not name.endswith("__main__.py")
     )
     script = "import importlib, softlyte\n" + "".join(f"importlib.import_module({m!r})\n" for m in modules)
-    script += "from softlyte.datasets.tables import check_tables\nfrom softlyte.models.predictor import Predictor\n"
+    script += "from softlyte.datasets.tables import check_tables\n"
+    script += "from softlyte.models.predictor import Predictor\n"
     script += "Predictor.load(device='cpu')\nassert check_tables()\nprint(softlyte.__file__)\n"
     done = subprocess.run(
         [environment / "bin" / "python", "-I", "-c", script], capture_output=True, text=True, cwd=tmp_path

@@ -5,8 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from softlyte.models.calibration import Calibration, calibrate
-from softlyte.models.predictions import PropertyPrediction, concatenate, youngs_modulus
-from softlyte.models.predictions import Predictions
+from softlyte.models.predictions import Predictions, PropertyPrediction, concatenate, youngs_modulus
 from softlyte.models.tasks import TASKS
 
 
