@@ -35,7 +35,7 @@ def test_batch_has_the_documented_shapes() -> None:
 
 @pytest.mark.parametrize(("key", "value"), [("phase", 2), ("fidelity", -1), ("temperature_c", -300.0)])
 def test_conditions_out_of_range_are_refused(key: str, value: float) -> None:
-    with pytest.raises(ValueError, match="phase|fidelity|absolute zero"):
+    with pytest.raises(ValueError, match=r"phase|fidelity|absolute zero"):
         CompositionFeaturizer()(Compositions.from_formulas(["LiCl"]), **{key: value})
 
 
@@ -47,7 +47,7 @@ def test_edge_list_joins_all_elements_of_one_formula_and_none_of_another() -> No
     assert data.edge_index.shape == (2, sum(n * n for n in sizes))
     assert (data.batch[data.edge_index[0]] == data.batch[data.edge_index[1]]).all()
     assert data.ptr.tolist() == [0, 2, 5, 9, 13]
-    edges, node = edge_index(batch.element)
+    _, node = edge_index(batch.element)
     assert batch.element.flatten()[node].tolist() == data.element.tolist()
 
 
