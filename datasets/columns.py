@@ -100,6 +100,12 @@ _ALL = (
         predicted=True,
     ),
     Column(
+        "pressure_mechanism",
+        "Contact kept by",
+        "",
+        "What more probably keeps the contact: elastic, or flow of a glass above its glass transition.",
+    ),
+    Column(
         "p_below_target_pressure",
         "P(stack pressure below target)",
         "",
