@@ -216,7 +216,9 @@ def _charges(
     missing = total - supply.sum(axis=1)
     off = np.flatnonzero(usable & (np.abs(missing) > CHARGE_TOLERANCE * total))
     if len(off):
-        solved = _other_valence(off, z, valence, supply, amounts, missing, prices)
+        solved = _other_valence(off, z, valence, supply, amounts, missing, prices, several=False)
+        rest = off[~solved]
+        solved[~solved] = _other_valence(rest, z, valence, supply, amounts, missing, prices, several=True)
         usable[off[~solved]] = False
         reason[off[~solved]] = UNBALANCED
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -232,34 +234,38 @@ def _other_valence(
     amounts: FloatArray,
     missing: FloatArray,
     prices: PriceTable,
+    several: bool,
 ) -> NDArray[np.bool_]:
     """Balance rows by giving the first element that can another valence, or a mixture of two, in place.
 
-    Returns which of the rows now balance.
+    With several, elements that cannot do it alone go to their extreme valence and the next one helps (the
+    Fe and Sn of Li8FeSnCl12). Returns which of the rows now balance.
     """
     solved = np.zeros(len(rows), dtype=bool)
     slack = CHARGE_TOLERANCE * np.abs(supply[rows]).sum(axis=1)
+    each = np.arange(len(rows))
+    missing = missing[rows]
     for column in range(amounts.shape[1]):
-        states = np.sort(
-            np.where(prices.states[z[rows, column]] == 0, 99, prices.states[z[rows, column]]), axis=1
-        )
-        several = (states < 99).sum(axis=1) > 1
+        priced = prices.states[z[rows, column]]
+        states = np.sort(np.where(priced == 0, 99, priced), axis=1)
+        lowest, highest = states[:, 0], priced.max(axis=1)
         amount = np.maximum(amounts[rows, column], 1e-12)
-        needed = valence[rows, column] + missing[rows] / amount
-        highest = np.where(states < 99, states, 0).max(axis=1)
+        old = valence[rows, column]
+        needed = old + missing / amount
         margin = slack / amount
-        fits = several & ~solved & (needed >= states[:, 0] - margin) & (needed <= highest + margin)
-        needed = np.clip(needed, states[:, 0], highest)
+        variable = ~solved & (lowest < highest)
+        fits = variable & (needed >= lowest - margin) & (needed <= highest + margin)
+        needed = np.clip(needed, lowest, highest)
         below = np.clip((states <= needed[:, None] + 1e-9).sum(axis=1) - 1, 0, MAX_STATES - 1)
-        low = states[np.arange(len(rows)), below]
-        high = np.where(
-            low >= highest, low, states[np.arange(len(rows)), np.minimum(below + 1, MAX_STATES - 1)]
-        )
+        low = states[each, below]
+        high = np.where(low >= highest, low, states[each, np.minimum(below + 1, MAX_STATES - 1)])
         share = np.where(high > low, (needed - low) / np.maximum(high - low, 1), 0.0)
-        at = rows[fits]
-        valence[at, column], valence[at, -1] = low[fits], high[fits]
-        supply[at, column] = (amount * (1 - share) * low)[fits]
-        supply[at, -1] = (amount * share * high)[fits]
+        change = variable if several else fits
+        at = rows[change]
+        valence[at, column], valence[at, -1] = low[change], high[change]
+        supply[at, column] = (amount * (1 - share) * low)[change]
+        supply[at, -1] = (amount * share * high)[change]
         z[at, -1] = z[at, column]
+        missing = np.where(change, missing - amount * (needed - old), missing)
         solved |= fits
     return solved

@@ -14,7 +14,9 @@ ANION_SOURCES = {"F": "HF", "Cl": "Cl2", "Br": "Br2", "I": "I2", "S": "S"}
 VALENCES: dict[str, tuple[int, ...]] = (
     dict.fromkeys(("Li", "Na", "K"), (1,))
     | dict.fromkeys(("Mg", "Ca", "Sr", "Ba", "Mn", "Co", "Ni", "Zn"), (2,))
-    | dict.fromkeys(("Al", "Ga", "In", "Sc", "Y", "La", "Pr", "Nd", "Gd", "Tb", "Dy", "Ho", "Er", "Lu"), (3,))
+    | dict.fromkeys(
+        ("B", "Al", "Ga", "In", "Sc", "Y", "La", "Pr", "Nd", "Gd", "Tb", "Dy", "Ho", "Er", "Lu"), (3,)
+    )
     | dict.fromkeys(("Zr", "Hf", "Si", "Ge"), (4,))
     | dict.fromkeys(("Nb", "Ta", "P"), (5,))
     | {"Bi": (3,), "Cr": (3,), "Mo": (6,), "W": (6,)}
@@ -34,6 +36,7 @@ SOURCES = {
     for s in ["Mg", "Al", "Ga", "In", "Si", "Sn", "P", "Sb", "Bi", "Cr", "Co", "Ni", "Cu", "Zn", "Zr", "Hf"]
 } | {
     "Li": "Li2CO3",
+    "B": "borates",
     "Na": "Na2CO3",
     "K": "KCl",
     "Ca": "CaO",
@@ -77,6 +80,7 @@ NOTES = {
     "Hf": "hafnium metal is made from HfCl4, so this is an upper guide",
     "Y": "export controls multiplied prices outside China by 20 to 50 in 2025",
     "Nb": "by chlorination of ferroniobium",
+    "B": "from borates as imported, taken as boric acid",
     "Sr": "ore price",
     "Ba": "ore price",
     "Mn": "ore price",

@@ -97,10 +97,11 @@ def test_other_families_have_routes():
 
 
 def test_valences_that_are_not_the_common_one():
-    assert route("LiSnCl3", "LiFe2.5Cl8", "Li2FeCl4") == [
+    assert route("LiSnCl3", "LiFe2.5Cl8", "Li2FeCl4", "Li8FeSnCl12") == [
         "LiCl + SnCl2",
         "LiCl + 2 FeCl3 + 0.5 FeCl2",
         "2 LiCl + FeCl2",
+        "8 LiCl + FeCl2 + SnCl2",
     ]
 
 
