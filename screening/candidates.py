@@ -15,7 +15,7 @@ from softlyte.datasets.formulas import Compositions
 from softlyte.screening.enumerate import CandidatePlan
 from softlyte.screening.inputs import Inputs
 
-SAMPLE_BLOCK = 50
+SAMPLE_BLOCK = 10
 """Neighbouring candidates that a sample takes together."""
 
 

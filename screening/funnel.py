@@ -11,19 +11,22 @@ behind is the rank that hull calculations for all would give; `exact_ranks` coun
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from numpy.typing import NDArray
 
 from softlyte.datasets.columns import CANDIDATE_COLUMNS
 from softlyte.datasets.tables import load_card, table_names
 from softlyte.models.predictor import Predictor
-from softlyte.screening.candidates import InputSource, Source, SpaceSource
+from softlyte.screening.candidates import Candidates, InputSource, Source, SpaceSource
 from softlyte.screening.enumerate import plan_candidates
 from softlyte.screening.evaluate import PropertyPredictor, default_hull, evaluate
 from softlyte.screening.export import REJECTED_FILE, check_writable, write_csv, write_rejected
@@ -43,7 +46,7 @@ from softlyte.screening.tiers import (
     tier_rows,
 )
 
-CHUNK_ROWS = 65_536
+CHUNK_ROWS = 16_384
 """Candidates in memory at once in the streaming tiers."""
 
 Progress = Callable[[str, int, int], None]
@@ -167,16 +170,20 @@ def _run(
     """Send all candidates through the tiers, write the files, complete the record."""
     show = progress or (lambda tier, done, total: None)
     funnel = tier_rows("generate", offered, {"outside the sample (limit)": offered - len(source)})
-    best, removed = TopRows(config["refine"]), Counter[str]()
-    for start in range(0, len(source), CHUNK_ROWS):
-        with record.timed("generate"):
-            chunk = source.rows(start, start + CHUNK_ROWS)
-        with record.timed("filter"):
-            chunk, cost, fallen = filter_tier(chunk, model.known_elements, config["cost_ceiling_usd_kg"])
-            removed += fallen
-        with record.timed("network"):
-            best.offer(network_tier(chunk, cost, model, targets), chunk)
-        show("network", min(start + CHUNK_ROWS, len(source)), len(source))
+    best, removed, done = TopRows(config["refine"]), Counter[str](), 0
+    ceiling = config["cost_ceiling_usd_kg"]
+
+    def score(start: int) -> _Scored:
+        chunk = source.rows(start, start + CHUNK_ROWS)
+        left, cost, fallen = filter_tier(chunk, model.known_elements, ceiling)
+        return _Scored(left, network_tier(left, cost, model, targets), fallen, len(chunk))
+
+    with record.timed("network"):
+        for scored in _in_parallel(score, range(0, len(source), CHUNK_ROWS), model):
+            best.offer(scored.probability, scored.candidates)
+            removed += scored.removed
+            done += scored.offered
+            show("network", done, len(source))
     _, chosen = best.best()
     funnel += tier_rows("filter", len(source), removed)
     predicted = funnel[-1].left
@@ -184,14 +191,13 @@ def _run(
     funnel += tier_rows("network", predicted, {beaten: predicted - len(chosen)})
     table, exact = pd.DataFrame(columns=list(CANDIDATE_COLUMNS)), 0
     if len(chosen):
-        done = 0
+        distinct, solved = len(np.unique(chosen.compositions.keys())), 0
 
         def advance(rows: int) -> None:
-            nonlocal done
-            done += rows
-            show("hull", done, distinct)
+            nonlocal solved
+            solved += rows
+            show("hull", solved, distinct)
 
-        distinct = len(np.unique(chosen.compositions.keys()))
         with record.timed("hull"):
             evaluation = evaluate(chosen.compositions, chosen.phase, model, default_hull(), advance)
         with record.timed("decision"):
@@ -206,6 +212,47 @@ def _run(
     counts = {"candidates": len(source), "predicted": predicted, "on_hull": len(chosen)}
     record.finish(counts | {"ranked": len(table), "exact_ranks": exact})
     return table, funnel, exact
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """One chunk after the filter and network tiers."""
+
+    candidates: Candidates
+    probability: NDArray[np.float64]
+    removed: Counter[str]
+    offered: int
+
+
+def _in_parallel(
+    score: Callable[[int], _Scored], starts: Sequence[int], model: PropertyPredictor
+) -> Iterator[_Scored]:
+    """Yield score(start) for each start, in order, a few at a time.
+
+    On a CPU each chunk runs on one thread and as many chunks at once as torch has threads: the operations
+    are too small to be shared out, and a result does not depend on the number of threads. Few chunks are
+    under way at once, so memory stays bounded.
+    """
+    device = getattr(model, "device", None)
+    threads = torch.get_num_threads()
+    workers = 1 if device is not None and device.type == "cuda" else threads
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            waiting: deque[Future[_Scored]] = deque()
+            try:
+                for start in starts:
+                    waiting.append(pool.submit(score, start))
+                    if len(waiting) > 2 * workers:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                # After an error or an interruption nothing that has not begun is begun.
+                for future in waiting:
+                    future.cancel()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _origin(space: Space | None, candidates: Path | str | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from softlyte.datasets.columns import CANDIDATE_COLUMNS
+from softlyte.datasets.formulas import Compositions
 from softlyte.screening.candidates import Candidates
 from softlyte.screening.cost import CostResult, precursor_cost
 from softlyte.screening.decision import Assessment, joint_probability, medians, pareto_front
@@ -101,11 +102,18 @@ def network_tier(
     candidates: Candidates, cost: CostResult, predictor: PropertyPredictor, targets: Targets
 ) -> NDArray[np.float64]:
     """Return the probability that all targets but the hull's hold, from the networks alone, [N]."""
-    if not len(candidates):
-        return np.zeros(0)
-    predictions = predictor.predict(candidates.compositions, candidates.phase)
-    pressure = stack_pressure(predictions, candidates.phase)
-    return joint_probability(Assessment(candidates.phase, predictions, pressure, cost), targets)
+    probability = np.zeros(len(candidates))
+    elements = (candidates.compositions.atomic_numbers > 0).sum(axis=1)
+    # Rows of like width go together: padding costs the network as much as atoms.
+    for count in np.unique(elements):
+        rows = np.flatnonzero(elements == count)
+        phase, compositions = candidates.phase[rows], candidates.compositions[rows]
+        narrow = Compositions(compositions.atomic_numbers[:, :count], compositions.amounts[:, :count])
+        predictions = predictor.predict(narrow, phase)
+        priced = CostResult(cost.usd_kg[rows], cost.log_sd[rows], cost.reason[rows])
+        assessment = Assessment(phase, predictions, stack_pressure(predictions, phase), priced)
+        probability[rows] = joint_probability(assessment, targets)
+    return probability
 
 
 def decision_tier(
