@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from softlyte.cli import data, predict, screen, train, version
+from softlyte.cli import data, predict, screen, train
+from softlyte.cli import version as version_verb
 from softlyte.cli.output import fail
 from softlyte.datasets.errors import UserError
 
@@ -39,17 +40,22 @@ app.command("predict")(predict.command)
 app.command("screen")(screen.command)
 app.command("train")(train.command)
 app.add_typer(data.app, name="data")
-app.command("version")(version.command)
+app.command("version")(version_verb.command)
 
 
-@app.callback()
-def _options(
-    show: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
-    ] = False,
-) -> None:
-    if show:
+def _version(wanted: bool) -> None:
+    if wanted:
         import softlyte
 
         typer.echo(softlyte.__version__)
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    pass

@@ -57,7 +57,7 @@ def show(
     columns = ([n, c.unit, c.meaning] for n, c in card.columns.items())
     print_table(["column", "unit", "meaning"], columns)
     # Wide tables are shown row by row as name and value: 100 columns hold no more than a few of them.
-    head = frame.head(rows).fillna("").astype(str)
+    head = frame.head(rows).map(lambda value: "" if value != value else str(value))
     out = console()
     if len(head) and sum(max(len(c), head[c].str.len().max()) + 2 for c in head.columns) <= out.width:
         print_table(list(head.columns), head.itertuples(index=False, name=None), f"First {len(head)} rows")

@@ -103,6 +103,7 @@ def _progress_bar() -> Iterator[Callable[[str, int, int], None]]:
         Progress,
         ProgressColumn,
         Task,
+        TaskID,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
@@ -126,15 +127,20 @@ def _progress_bar() -> Iterator[Callable[[str, int, int], None]]:
         TimeRemainingColumn(),
         console=console(stderr=True),
     )
-    tasks = {}
+    tasks: dict[str, TaskID] = {}
 
     def update(tier: str, done: int, total: int) -> None:
+        if not tasks:
+            bars.start()  # not before there is work: a mistake is to be the only line
         if tier not in tasks:
             tasks[tier] = bars.add_task(tier, total=total)
         bars.update(tasks[tier], completed=done, total=total)
 
-    with bars:
+    try:
         yield update
+    finally:
+        if tasks:
+            bars.stop()
 
 
 def _print_summary(result: ScreenResult) -> None:
