@@ -197,3 +197,14 @@ FIDELITIES = (
     "measured_glass",
 )
 """Kinds of number, each a different quantity; the position is the code used in arrays."""
+
+
+def column_guide() -> str:
+    """Return the vocabulary of predict and candidates.csv as a Markdown table (docs/columns.md)."""
+    lines = ["| column | unit | meaning |", "|---|---|---|"]
+    for name in CANDIDATE_COLUMNS:
+        column = COLUMNS.get(name)
+        if column is not None:
+            ends = ", `_lower`, `_upper`" if column.predicted else ""
+            lines.append(f"| `{name}`{ends} | {column.unit} | {column.meaning} |")
+    return "\n".join(lines) + "\n"
