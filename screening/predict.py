@@ -13,6 +13,9 @@ from softlyte.screening.evaluate import PropertyPredictor, default_hull, evaluat
 from softlyte.screening.inputs import InputError, InputRows, RejectedRow, check_rows, rows_from_formulas
 from softlyte.screening.targets import Targets, load_targets
 
+CHUNK_ROWS = 10_000
+"""Rows whose distributions are in memory at once."""
+
 
 def predict(
     formulas: Sequence[str],
@@ -62,7 +65,10 @@ def predict_rows(
     aims = targets if isinstance(targets, Targets) else load_targets(targets)
     model = Predictor.load(weights, device) if predictor is None else predictor
     inputs = check_rows(rows, model.known_elements, phase)
-    if not len(inputs.phase):
-        return pd.DataFrame(columns=list(PREDICT_COLUMNS)), inputs.rejected
-    evaluation = evaluate(inputs.compositions, inputs.phase, model, default_hull())
-    return result_table(evaluation, aims)[list(PREDICT_COLUMNS)], inputs.rejected
+    parts = [pd.DataFrame(columns=list(PREDICT_COLUMNS))]
+    for start in range(0, len(inputs.phase), CHUNK_ROWS):
+        piece = slice(start, start + CHUNK_ROWS)
+        evaluation = evaluate(inputs.compositions[piece], inputs.phase[piece], model, default_hull())
+        parts.append(result_table(evaluation, aims)[list(PREDICT_COLUMNS)])
+    # The empty frame gives the columns where no row is left; beside others it would change their types.
+    return pd.concat(parts[1:] or parts, ignore_index=True), inputs.rejected

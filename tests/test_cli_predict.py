@@ -222,6 +222,14 @@ def test_a_row_does_not_depend_on_its_neighbours(tiny_weights):
         pd.testing.assert_frame_equal(alone, rows, rtol=1e-4)
 
 
+def test_long_lists_are_predicted_in_pieces(tiny_weights, monkeypatch):
+    model = Predictor.load(tiny_weights, "cpu")
+    formulas = ["Li3YCl6", "NaTaCl6", "Li2ZrCl6"]
+    whole = predict(formulas, predictor=model)
+    monkeypatch.setattr("softlyte.screening.predict.CHUNK_ROWS", 4)
+    pd.testing.assert_frame_equal(predict(formulas, predictor=model), whole, rtol=1e-4)
+
+
 def test_scale_and_order_of_elements_do_not_matter(tiny_weights):
     model = Predictor.load(tiny_weights, "cpu")
     pd.testing.assert_frame_equal(

@@ -33,6 +33,7 @@ from softlyte.screening.tiers import (
 )
 
 LIMIT, REFINE, TOP = 700, 120, 25
+MEDIUM = Path(__file__).parent / "spaces" / "medium.toml"
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, predictor: Predictor):
     folder = tmp_path_factory.mktemp("run") / "out"
     seen: list[tuple[str, int, int]] = []
     result = screen(
+        MEDIUM,
         out=folder,
         limit=LIMIT,
         refine=REFINE,
@@ -102,7 +104,7 @@ def test_record_is_complete(run, predictor):
     config = record["config"]
     assert (config["seed"], config["limit"], config["refine"], config["top"]) == (4, LIMIT, REFINE, TOP)
     assert config["weights_sha256"] == predictor.weights_sha256
-    assert config["space"]["sha256"] == load_space().sha256
+    assert config["space"]["sha256"] == load_space(MEDIUM).sha256
     assert len(config["tables_sha256"]["formation_energy"]) == 64
     assert record["counts"]["ranked"] == TOP
     assert {"generate", "network", "hull", "decision", "export", "total"} <= set(record["timings_s"])
@@ -120,7 +122,7 @@ def test_progress_reaches_the_end_of_each_tier(run):
 @pytest.fixture(scope="module")
 def brute_force(predictor: Predictor):
     """Everything evaluated at once, without tiers."""
-    source = SpaceSource(plan_candidates(load_space()), LIMIT, seed=4)
+    source = SpaceSource(plan_candidates(load_space(MEDIUM)), LIMIT, seed=4)
     kept, _, _ = filter_tier(source.rows(0, LIMIT), predictor.known_elements, cost_ceiling(load_targets()))
     evaluation = evaluate(kept.compositions, kept.phase, predictor, default_hull())
     return kept, evaluation, result_table(evaluation, load_targets())
@@ -129,7 +131,7 @@ def brute_force(predictor: Predictor):
 def test_top_rows_equal_brute_force(run, brute_force, tmp_path, predictor):
     kept, evaluation, table = brute_force
     everything = screen(
-        out=tmp_path, limit=LIMIT, refine=LIMIT, top=TOP, seed=4, predictor=predictor
+        MEDIUM, out=tmp_path, limit=LIMIT, refine=LIMIT, top=TOP, seed=4, predictor=predictor
     ).candidates
     order = rank_order(table["p_all_targets"].to_numpy(), kept.place)[:TOP]
     expected = table.iloc[order].reset_index(drop=True)
@@ -151,27 +153,27 @@ def test_same_seed_same_bytes_whatever_the_threads(run, tmp_path, predictor):
     options = {"limit": LIMIT, "refine": REFINE, "top": TOP, "predictor": predictor}
     try:
         torch.set_num_threads(1)
-        screen(out=tmp_path / "one", seed=4, **options)
+        screen(MEDIUM, out=tmp_path / "one", seed=4, **options)
         torch.set_num_threads(2)
-        screen(out=tmp_path / "two", seed=4, **options)
+        screen(MEDIUM, out=tmp_path / "two", seed=4, **options)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
     assert files(tmp_path / "one") == files(tmp_path / "two") == files(result.folder)
-    other = screen(out=tmp_path / "other", seed=5, **options)
+    other = screen(MEDIUM, out=tmp_path / "other", seed=5, **options)
     assert csv_text(other.candidates) != csv_text(result.candidates)
 
 
 def test_a_folder_takes_the_same_run_again_but_no_other(run, predictor, tmp_path):
     options = {"limit": 60, "top": 5, "refine": 20, "predictor": predictor}
-    screen(out=tmp_path, seed=1, **options)
+    screen(MEDIUM, out=tmp_path, seed=1, **options)
     before = files(tmp_path)
-    screen(out=tmp_path, seed=1, **options)
+    screen(MEDIUM, out=tmp_path, seed=1, **options)
     assert files(tmp_path) == before
     with pytest.raises(OutputError, match="another run"):
-        screen(out=tmp_path, seed=2, **options)
+        screen(MEDIUM, out=tmp_path, seed=2, **options)
     assert files(tmp_path) == before
-    screen(out=tmp_path, seed=2, overwrite=True, **options)
+    screen(MEDIUM, out=tmp_path, seed=2, overwrite=True, **options)
     assert json.loads((tmp_path / "run.json").read_text())["config"]["seed"] == 2
 
 
@@ -208,7 +210,7 @@ def test_no_usable_row_is_an_error_with_its_reasons_written(tmp_path, predictor)
 
 def test_nothing_affordable_gives_an_empty_table(tmp_path, predictor):
     targets = make_targets({"target": [{"column": "cost_usd_kg", "comparison": "<=", "value": 1e-6}]})
-    result = screen(out=tmp_path, limit=200, targets=targets, predictor=predictor)
+    result = screen(MEDIUM, out=tmp_path, limit=200, targets=targets, predictor=predictor)
     assert len(result.candidates) == 0
     assert (tmp_path / "candidates.csv").read_text() == ",".join(CANDIDATE_COLUMNS) + "\n"
     assert result.funnel[-1].left == 0
@@ -237,7 +239,7 @@ def test_an_unexpected_error_is_recorded_and_raised(tmp_path, predictor):
             raise RuntimeError("the network fell over")
 
     with pytest.raises(RuntimeError, match="fell over"):
-        screen(out=tmp_path, limit=200, predictor=Broken())
+        screen(MEDIUM, out=tmp_path, limit=200, predictor=Broken())
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["status"] == "failed"
     assert "fell over" in record["error"]
@@ -250,7 +252,7 @@ def test_nothing_asks_the_network(tmp_path, predictor, monkeypatch):
 
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    assert len(screen(out=tmp_path, limit=200, top=5, predictor=predictor).candidates) == 5
+    assert len(screen(MEDIUM, out=tmp_path, limit=200, top=5, predictor=predictor).candidates) == 5
 
 
 def some(formulas: list[str]) -> Candidates:
