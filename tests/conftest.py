@@ -3,7 +3,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-TINY_ELEMENTS = "Li Na O F Al S P Cl Ti Br Y Zr Nb In I La Ta".split()
+TINY_ELEMENTS = (
+    "Li",
+    "Na",
+    "O",
+    "F",
+    "Al",
+    "S",
+    "P",
+    "Cl",
+    "Ti",
+    "Br",
+    "Y",
+    "Zr",
+    "Nb",
+    "In",
+    "I",
+    "La",
+    "Ta",
+)
 """What the tiny ensemble claims to have been trained on."""
 
 
