@@ -32,6 +32,7 @@ app = typer.Typer(
     cls=SoftlyteGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Find soft, cheap solid electrolytes that work below 2 MPa of stack pressure.",
     epilog="Exit codes: 0 done, 1 unexpected error or failed check, 2 unusable input (all or some rows).",

@@ -34,7 +34,7 @@ def command(
     space: Annotated[
         str | None,
         typer.Argument(
-            metavar="[SPACE.toml]", help="Space file, or name of a shipped space; default: default."
+            metavar="SPACE.toml", help="Space file, or name of a shipped space; default: default."
         ),
     ] = None,
     candidates: Annotated[
@@ -53,7 +53,11 @@ def command(
     ] = 20_000,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Screen a random sample of this size only.", show_default=False),
+        typer.Option(
+            min=1,
+            help="Screen a random sample of this size only (of --candidates: the first).",
+            show_default=False,
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of the sample that --limit draws.")] = 0,
