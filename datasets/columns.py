@@ -134,7 +134,7 @@ _ALL = (
         "applicability",
         "Applicability",
         "",
-        "1: as well supported by training data as the typical held-out row; 0: beyond all of them.",
+        "1: members agree as on the best held-out rows and measured relatives abound; 0: extrapolation.",
     ),
     Column("flags", "Flags", "", "Cautions, separated by semicolons; empty if none."),
     Column("pareto_front", "Pareto front", "", "True if no other is as good in every target."),

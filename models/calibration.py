@@ -17,7 +17,8 @@ FEWEST_ROWS = 30
 
 _QUANTILES = np.linspace(0.0, 1.0, 101)
 JUDGED = ("bulk_modulus_gpa", "shear_modulus_gpa", "sigma_s_cm", "density_g_cm3")
-"""Properties whose disagreement between members makes the applicability."""
+"""Properties whose disagreement between members, and number of labels, make the applicability."""
+JUDGED_TASKS = [TASK_NAMES.index(name) for name in JUDGED]
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,7 @@ def mean_disagreement(member_mean: NDArray[np.float64], sd: NDArray[np.float64])
         member_mean: [E, N, T].
         sd: [T] standard deviation of each task's labels.
     """
-    judged = [TASK_NAMES.index(name) for name in JUDGED]
-    return (member_mean.std(axis=0)[:, judged] / sd[judged]).mean(axis=1)
+    return (member_mean.std(axis=0)[:, JUDGED_TASKS] / sd[JUDGED_TASKS]).mean(axis=1)
 
 
 def calibrate(

@@ -10,9 +10,9 @@ from scipy.special import ndtri
 
 from softlyte.datasets.columns import INTERVAL_LEVEL, PHASES
 from softlyte.datasets.formulas import symbols
-from softlyte.models.predictions import PropertyPrediction, youngs_modulus
+from softlyte.models.predictions import PropertyPrediction
 from softlyte.models.predictor import Predictor
-from softlyte.models.tasks import TARGET_NAMES, TASK_NAMES, TASKS, YOUNGS_MODULUS
+from softlyte.models.tasks import TARGET_NAMES, YOUNGS_MODULUS
 from softlyte.models.training_data import TrainingRows
 
 FEWEST_ROWS = 10
@@ -40,17 +40,9 @@ def predict_targets(
         )
         means.append(mean)
         sds.append(sd)
-    mean, sd = np.concatenate(means, axis=1), np.concatenate(sds, axis=1)
-    factor = predictor.calibration.scale[rows.phase]
-    centre = mean.mean(axis=0)
-    mean, sd = centre + (mean - centre) * factor, sd * factor
-    out = {
-        task.name: PropertyPrediction(mean[:, :, i], sd[:, :, i], task.transform)
-        for i, task in enumerate(TASKS)
-    }
-    correlation = predictor.calibration.modulus_correlation
-    out[YOUNGS_MODULUS] = youngs_modulus(out[TASK_NAMES[0]], out[TASK_NAMES[1]], correlation)
-    return out
+    return predictor.calibrated(
+        rows.compositions, rows.phase, np.concatenate(means, axis=1), np.concatenate(sds, axis=1)
+    )
 
 
 def labels_with_youngs_modulus(rows: TrainingRows) -> NDArray[np.float64]:

@@ -89,7 +89,7 @@ class Predictions:
         properties: by name: bulk_modulus_gpa, shear_modulus_gpa, youngs_modulus_gpa, hardness_gpa,
             sigma_s_cm (25 C unless asked otherwise), formation_energy_ev_atom, oxidation_v,
             reduction_v, density_g_cm3, glass_transition_k.
-        applicability: [N], 1 as well supported as the typical held-out row, 0 beyond all of them.
+        applicability: [N], 1 as well founded as the best held-out rows, 0 beyond all of them.
         unknown_elements: [N] True where an element was never seen in training.
     """
 

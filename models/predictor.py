@@ -15,10 +15,11 @@ from softlyte.datasets.columns import PHASES
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import MAX_ATOMIC_NUMBER, Compositions
 from softlyte.featurize.composition import ROOM_TEMPERATURE_C, CompositionFeaturizer
-from softlyte.models.calibration import Calibration, mean_disagreement
+from softlyte.models.calibration import JUDGED_TASKS, Calibration, mean_disagreement
 from softlyte.models.checkpoint import Checkpoint, load_checkpoint, load_strictly
 from softlyte.models.network import CompositionNetwork, NetworkConfig
 from softlyte.models.predictions import Predictions, PropertyPrediction, concatenate, youngs_modulus
+from softlyte.models.support import Support, main_anion
 from softlyte.models.tasks import TASK_NAMES, TASKS, YOUNGS_MODULUS
 
 BATCH_SIZE = 4096
@@ -65,6 +66,7 @@ class Predictor:
         self.mean = np.array(card["standardisation"]["mean"], float)[: len(TASKS)]
         self.sd = np.array(card["standardisation"]["sd"], float)[: len(TASKS)]
         self.calibration = Calibration.from_card(card["calibration"])
+        self.support = Support.from_card(card["support"])
         known = np.zeros(MAX_ATOMIC_NUMBER + 1, bool)
         known[card["elements"]] = True
         self.known_elements = known
@@ -156,18 +158,27 @@ class Predictor:
         # The standard deviation of a Laplace distribution of scale b is sqrt(2) b.
         return mean * self.sd + self.mean, np.sqrt(2.0) * np.exp(scale) * self.sd
 
-    def _predict_batch(
-        self, compositions: Compositions, phase: NDArray[np.int64], temperature_c: float
-    ) -> Predictions:
-        member_mean, member_sd = self.raw(compositions, phase, None, temperature_c)
-        unknown = ~self.known_elements[compositions.atomic_numbers] & (compositions.atomic_numbers > 0)
-        applicability = self.calibration.applicability(mean_disagreement(member_mean, self.sd), phase)
+    def calibrated(
+        self,
+        compositions: Compositions,
+        phase: NDArray[np.integer],
+        member_mean: NDArray[np.float64],
+        member_sd: NDArray[np.float64],
+    ) -> dict[str, PropertyPrediction]:
+        """Return raw predictions with the spread that held-out rows and the number of relatives ask for.
+
+        Args:
+            compositions: N compositions.
+            phase: [N] index into columns.PHASES.
+            member_mean: [E, N, T] from `raw`.
+            member_sd: [E, N, T] from `raw`.
+        """
         factor = self.calibration.scale[phase]  # [N, T]
         centre = member_mean.mean(axis=0)
-        member_mean = centre + (member_mean - centre) * factor
-        member_sd = member_sd * factor
+        mean = centre + (member_mean - centre) * factor
+        sd = np.maximum(member_sd * factor, self.support.least_sd(main_anion(compositions), phase))
         properties = {
-            task.name: PropertyPrediction(member_mean[:, :, i], member_sd[:, :, i], task.transform)
+            task.name: PropertyPrediction(mean[:, :, i], sd[:, :, i], task.transform)
             for i, task in enumerate(TASKS)
         }
         properties[YOUNGS_MODULUS] = youngs_modulus(
@@ -175,8 +186,18 @@ class Predictor:
             properties["shear_modulus_gpa"],
             self.calibration.modulus_correlation,
         )
+        return properties
+
+    def _predict_batch(
+        self, compositions: Compositions, phase: NDArray[np.int64], temperature_c: float
+    ) -> Predictions:
+        member_mean, member_sd = self.raw(compositions, phase, None, temperature_c)
+        unknown = ~self.known_elements[compositions.atomic_numbers] & (compositions.atomic_numbers > 0)
         unseen: NDArray[np.bool_] = np.asarray(unknown.any(axis=1))
-        return Predictions(MappingProxyType(properties), np.where(unseen, 0.0, applicability), unseen)
+        agreement = self.calibration.applicability(mean_disagreement(member_mean, self.sd), phase)
+        support = self.support.share(main_anion(compositions), phase)[:, JUDGED_TASKS].min(axis=1)
+        properties = self.calibrated(compositions, phase, member_mean, member_sd)
+        return Predictions(MappingProxyType(properties), np.where(unseen, 0.0, agreement * support), unseen)
 
 
 def _distinct(compositions: Compositions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -28,6 +28,7 @@ from softlyte.models.config import DEFAULT_CONFIG, ConfigError, TrainingConfig, 
 from softlyte.models.evaluation import evaluate
 from softlyte.models.fit import EVALUATED, SHIPPED, MemberJob, fit_member
 from softlyte.models.predictor import Predictor, choose_device
+from softlyte.models.support import Support
 from softlyte.models.tasks import TASK_NAMES, TASKS
 from softlyte.models.training_data import (
     Standardisation,
@@ -176,6 +177,7 @@ def _card(
         "rows": {side: int((rows.split == side).sum()) for side in ("train", "validation", "test")},
         "tables_sha256": checksums,
         "calibration": (calibration or neutral).to_card(),
+        "support": Support.fit(rows.take(rows.split == "train")).to_card(),
         "intended_use": (
             "Ranking Li and Na halide and oxyhalide solid electrolytes by composition. Values with a low "
             "applicability, all soft oxychloride glasses among them, are extrapolations."

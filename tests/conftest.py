@@ -34,6 +34,7 @@ def save_tiny_ensemble(folder: Path) -> Path:
     from softlyte.models.calibration import Calibration
     from softlyte.models.checkpoint import save_checkpoint
     from softlyte.models.network import CompositionNetwork, NetworkConfig
+    from softlyte.models.support import ANIONS, ENOUGH_ROWS, Support
     from softlyte.models.tasks import TASK_NAMES, TASKS
 
     torch.manual_seed(0)
@@ -50,6 +51,9 @@ def save_tiny_ensemble(folder: Path) -> Path:
         "standardisation": {"mean": mean, "sd": sd},
         "elements": sorted(Element(symbol).Z for symbol in TINY_ELEMENTS),
         "calibration": Calibration(np.ones(shape), np.zeros(shape, int), spread, 0.8).to_card(),
+        "support": Support(
+            np.full((*shape, len(ANIONS) + 1), ENOUGH_ROWS), np.zeros(shape), np.zeros(len(TASKS))
+        ).to_card(),
     }
     save_checkpoint(folder, card, members)
     return folder
