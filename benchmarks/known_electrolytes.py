@@ -2,8 +2,8 @@
 
     python -m benchmarks.known_electrolytes
 
-The shipped weights have seen the cited values (all rows are used in the refit), so this shows what a user sees,
-not an accuracy; held-out errors stand in another section.
+The shipped weights have seen the cited values (all rows are used in the refit), so this shows what a user
+sees, not an accuracy; held-out errors stand in another section.
 """
 
 from __future__ import annotations

@@ -30,8 +30,12 @@ def halide_rows(rows: TrainingRows) -> NDArray[np.bool_]:
 
 def predict_targets(
     predictor: Predictor, rows: TrainingRows, batch_size: int = 4096
-) -> dict[str, PropertyPrediction]:
-    """Return the calibrated prediction of every target under each row's own phase and fidelity."""
+) -> tuple[dict[str, PropertyPrediction], NDArray[np.float64]]:
+    """Predict every target under each row's own phase and fidelity.
+
+    Returns:
+        The calibrated ensemble, and the members' own means before calibration, [E, N, T + 1].
+    """
     means, sds = [], []
     for start in range(0, len(rows), batch_size):
         part = slice(start, start + batch_size)
@@ -40,17 +44,22 @@ def predict_targets(
         )
         means.append(mean)
         sds.append(sd)
-    return predictor.calibrated(
-        rows.compositions, rows.phase, np.concatenate(means, axis=1), np.concatenate(sds, axis=1)
-    )
+    members = np.concatenate(means, axis=1)
+    calibrated = predictor.calibrated(rows.compositions, rows.phase, members, np.concatenate(sds, axis=1))
+    return calibrated, np.concatenate([members, log10_youngs_modulus(members)[..., None]], axis=2)
+
+
+def log10_youngs_modulus(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return log10 E = log10(9KG/(3K+G)) from values [..., T] that begin with log10 K and log10 G."""
+    k, g = 10.0 ** values[..., 0], 10.0 ** values[..., 1]
+    return np.log10(9 * k * g / (3 * k + g))
 
 
 def labels_with_youngs_modulus(rows: TrainingRows) -> NDArray[np.float64]:
     """Return the labels, [N, T + 1], with log10 E filled in where K and G are known; censored rows NaN."""
     labels = np.where(rows.censored[:, None], np.nan, rows.targets)
-    k, g = 10.0 ** labels[:, 0], 10.0 ** labels[:, 1]
     last = TARGET_NAMES.index(YOUNGS_MODULUS)
-    labels[:, last] = np.where(np.isnan(labels[:, last]), np.log10(9 * k * g / (3 * k + g)), labels[:, last])
+    labels[:, last] = np.where(np.isnan(labels[:, last]), log10_youngs_modulus(labels), labels[:, last])
     return labels
 
 
@@ -63,7 +72,8 @@ def evaluate(predictor: Predictor, rows: TrainingRows) -> dict[str, Any]:
     """
     from scipy.stats import spearmanr
 
-    predicted, labels = predict_targets(predictor, rows), labels_with_youngs_modulus(rows)
+    predicted, member_mean = predict_targets(predictor, rows)
+    labels = labels_with_youngs_modulus(rows)
     halides = halide_rows(rows)
     subsets = {name: rows.phase == code for code, name in enumerate(PHASES)} | {"Li/Na halides": halides}
     out: dict[str, Any] = {}
@@ -76,7 +86,7 @@ def evaluate(predictor: Predictor, rows: TrainingRows) -> dict[str, Any]:
                 continue
             p, y = prediction.take(chosen), labels[chosen, column]
             half = ndtri(0.5 + INTERVAL_LEVEL / 2) * p.sd()
-            members = np.abs(p.member_mean - y).mean(axis=1)
+            members = np.abs(member_mean[:, chosen, column] - y).mean(axis=1)
             out.setdefault(target, {})[name] = {
                 "rows": int(chosen.sum()),
                 "mae": float(np.abs(p.mean() - y).mean()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from softlyte.featurize.composition import CompositionBatch, CompositionFeaturizer
@@ -45,6 +45,12 @@ class NetworkConfig(BaseModel):
     condition_width: int = Field(16, ge=1, le=128)
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     element_dropout: float = Field(0.1, ge=0.0, lt=1.0)
+
+    @model_validator(mode="after")
+    def _whole_heads(self) -> NetworkConfig:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
+        return self
 
 
 class NetworkOutput(NamedTuple):

@@ -16,7 +16,14 @@ from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import MAX_ATOMIC_NUMBER, Compositions
 from softlyte.featurize.composition import ROOM_TEMPERATURE_C, CompositionFeaturizer
 from softlyte.models.calibration import JUDGED_TASKS, Calibration, mean_disagreement
-from softlyte.models.checkpoint import Checkpoint, load_checkpoint, load_strictly
+from softlyte.models.checkpoint import (
+    CARD,
+    PRETRAINED,
+    Checkpoint,
+    CheckpointError,
+    load_checkpoint,
+    load_strictly,
+)
 from softlyte.models.network import CompositionNetwork, NetworkConfig
 from softlyte.models.predictions import Predictions, PropertyPrediction, concatenate, youngs_modulus
 from softlyte.models.support import Support, main_anion
@@ -52,8 +59,6 @@ class Predictor:
         self.card: dict[str, Any] = card
         self.device = device or torch.device("cpu")
         if tuple(card["tasks"]) != TASK_NAMES:
-            from softlyte.models.checkpoint import CheckpointError
-
             raise CheckpointError(
                 "the checkpoint predicts other properties than this Softlyte; "
                 "install the Softlyte that wrote it or retrain"
@@ -76,7 +81,17 @@ class Predictor:
     def load(cls, folder: Path | str | None = None, device: str = "auto") -> Predictor:
         """Load an ensemble (None: the shipped one); raises CheckpointError or DeviceError."""
         chosen = choose_device(device)
-        return cls(load_checkpoint(None if folder is None else Path(folder)), chosen)
+        where = PRETRAINED if folder is None else Path(folder)
+        checkpoint = load_checkpoint(where)
+        try:
+            return cls(checkpoint, chosen)
+        except (KeyError, TypeError, IndexError, ValueError) as error:
+            if isinstance(error, UserError):
+                raise
+            problem = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            raise CheckpointError(
+                f"{where / CARD} is incomplete or from another version ({problem}); copy it again or retrain"
+            ) from error
 
     @property
     def weights_sha256(self) -> str:
@@ -176,7 +191,8 @@ class Predictor:
         factor = self.calibration.scale[phase]  # [N, T]
         centre = member_mean.mean(axis=0)
         mean = centre + (member_mean - centre) * factor
-        sd = np.maximum(member_sd * factor, self.support.least_sd(main_anion(compositions), phase))
+        least = self.support.least_sd(main_anion(compositions), phase)
+        sd = np.maximum(np.maximum(member_sd, least) * factor, least)
         properties = {
             task.name: PropertyPrediction(mean[:, :, i], sd[:, :, i], task.transform)
             for i, task in enumerate(TASKS)

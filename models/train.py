@@ -28,7 +28,7 @@ from softlyte.models.config import DEFAULT_CONFIG, ConfigError, TrainingConfig, 
 from softlyte.models.evaluation import evaluate
 from softlyte.models.fit import EVALUATED, SHIPPED, MemberJob, fit_member
 from softlyte.models.predictor import Predictor, choose_device
-from softlyte.models.support import Support
+from softlyte.models.support import Support, main_anion
 from softlyte.models.tasks import TASK_NAMES, TASKS
 from softlyte.models.training_data import (
     Standardisation,
@@ -76,6 +76,7 @@ def train(
 
     Raises:
         ConfigError: the configuration is not usable, or the folder holds another run.
+        TrainingDataError: the chosen tables hold no label of some property.
         DeviceError: CUDA was asked for and is not there.
     """
     resolved = config if isinstance(config, TrainingConfig) else load_config(config or DEFAULT_CONFIG)
@@ -187,6 +188,7 @@ def _card(
 
 def _calibrate(predictor: Predictor, rows: TrainingRows, standard: Standardisation) -> Calibration:
     mean, sd = predictor.raw(rows.compositions, rows.phase, rows.fidelity, rows.temperature_c)
+    sd = np.maximum(sd, predictor.support.least_sd(main_anion(rows.compositions), rows.phase))
     # A censored label is a bound, not a value: it says nothing exact about the spread.
     labels: NDArray[np.float64] = np.where(rows.censored[:, None], np.nan, rows.targets)[:, : len(TASKS)]
     return calibrate(mean, sd, labels, rows.phase, standard.sd[: len(TASKS)])

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from softlyte.datasets.columns import FIDELITIES, PHASES
+from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import Compositions
 from softlyte.datasets.splits import split_by_chemical_system
 from softlyte.datasets.tables import load_table, table_checksum
@@ -19,6 +20,10 @@ from softlyte.models.tasks import TARGET_NAMES, TARGET_TRANSFORMS
 
 ROOM_C = 25.0
 CRYSTAL, GLASS = PHASES.index("crystal"), PHASES.index("glass")
+
+
+class TrainingDataError(UserError):
+    """Tables that cannot teach what was asked for; the message says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -280,12 +285,14 @@ class Standardisation:
 
     @classmethod
     def fit(cls, rows: TrainingRows) -> Standardisation:
-        """Fit on labelled, uncensored rows; raises ValueError if a task has no label at all."""
+        """Fit on labelled, uncensored rows; raises TrainingDataError if a task has no label at all."""
         values = np.where(rows.censored[:, None], np.nan, rows.targets)
         counts = (~np.isnan(values)).sum(axis=0)
         if (counts < 2).any():
             missing = [n for n, c in zip(TARGET_NAMES, counts, strict=True) if c < 2]
-            raise ValueError(f"no training rows for {', '.join(missing)}; add the tables that hold them")
+            raise TrainingDataError(
+                f"no training rows for {', '.join(missing)}; add the tables that hold them"
+            )
         return cls(np.nanmean(values, axis=0), np.nanstd(values, axis=0))
 
 
