@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -69,9 +70,15 @@ def csv_text(frame: pd.DataFrame) -> str:
 
 
 def json_text(frame: pd.DataFrame) -> str:
-    """Return the frame as a JSON list of rows; missing numbers are null."""
-    text: str = frame.to_json(orient="records", double_precision=10, force_ascii=False, indent=1)
-    return text + "\n"
+    """Return the frame as a JSON list of rows, numbers as in `csv_text`; missing ones are null."""
+    rows = [{name: _json_value(value) for name, value in row.items()} for row in frame.to_dict("records")]
+    return json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, float):
+        return None if value != value else float(FLOAT_FORMAT % value)
+    return value
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from softlyte.cli.app import app
+from softlyte.cli.output import number_text
 from softlyte.datasets.columns import COLUMNS, PREDICT_COLUMNS
 from softlyte.models.predictor import Predictor
 from softlyte.screening.inputs import InputError
@@ -48,6 +49,33 @@ def test_csv_has_all_columns_and_a_row_for_each_phase(invoke):
     assert table["formula"].tolist() == ["LiAlCl2.5O0.75"] * 2 + ["Li3YCl6"] * 2
     assert table["phase"].tolist() == ["crystal", "glass"] * 2
     assert (table["mobile_ion"] == "Li").all()
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "text"),
+    [
+        (float("nan"), "cost_usd_l", ""),
+        (None, "cost_usd_l", ""),
+        ("glass", "phase", "glass"),
+        (0.0, "p_all_targets", "0"),
+        (1e-269, "p_all_targets", "<1e-6"),
+        (2e-6, "p_all_targets", "2e-06"),
+        (1e-9, "sigma_ms_cm", "1e-09"),
+        (1387.2, "stack_pressure_mpa", "1,390"),
+        (-999.9, "stack_pressure_mpa", "-1,000"),
+        (1.07e6, "stack_pressure_mpa", "1.07e+06"),
+        (22.456, "youngs_modulus_gpa", "22.5"),
+    ],
+)
+def test_numbers_are_written_for_a_person(value, name, text):
+    assert number_text(value, name) == text
+
+
+def test_the_unit_of_a_potential_names_its_reference(invoke):
+    assert "V vs Li/Li+" in invoke("Li3YCl6").stdout
+    sodium = invoke("Na3YCl6").stdout
+    assert "V vs Na/Na+" in sodium
+    assert "Li/Li+" not in sodium
 
 
 def test_json_and_phase(invoke):
@@ -178,7 +206,16 @@ def break_json(folder: Path) -> None:
     (folder / "card.json").write_text("{")
 
 
-@pytest.mark.parametrize("damage", [break_nothing, break_truncated, break_foreign, break_json])
+def break_incomplete(folder: Path) -> None:
+    card = json.loads((folder / "card.json").read_text())
+    del card["standardisation"]
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+DAMAGES = [break_nothing, break_truncated, break_foreign, break_json, break_incomplete]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_weights_are_one_sentence(tiny_weights, tmp_path, damage):
     folder = tmp_path / "weights"
     folder.mkdir()

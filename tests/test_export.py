@@ -46,7 +46,10 @@ def test_csv_reads_back_in_pandas(tmp_path):
 def test_json_has_null_where_a_number_is_missing():
     rows = json.loads(json_text(FRAME))
     assert rows[0]["formula"] == "Li3YCl6"
+    assert rows[0]["sigma_ms_cm"] == 0.123457
     assert rows[1]["sigma_ms_cm"] is None
+    (tiny,) = json.loads(json_text(pd.DataFrame({"sigma_ms_cm": [1.2345678e-12]})))
+    assert tiny["sigma_ms_cm"] == 1.23457e-12
 
 
 def test_csv_of_no_rows_is_the_header():

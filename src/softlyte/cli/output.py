@@ -17,6 +17,9 @@ PIPE_WIDTH = 100
 
 SHOWN_REJECTED = 20
 
+LEAST_PROBABILITY = 1e-6
+"""Smaller probabilities are shown as below this: no prediction tells them apart. Files keep the number."""
+
 
 def console(stderr: bool = False) -> Console:
     """Return a console for stdout or stderr; off a terminal it has PIPE_WIDTH columns and no colours."""
@@ -43,7 +46,11 @@ def note(message: str) -> None:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", right: Iterable[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    title: str = "",
+    right: Iterable[str] = (),
+    whole: Iterable[str] = (),
 ) -> None:
     """Print a table on stdout.
 
@@ -52,18 +59,41 @@ def print_table(
         rows: cells as text.
         title: heading of the whole.
         right: headings of the columns to align right.
+        whole: headings of the columns whose cells are never broken over lines.
     """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    numeric = set(right)
+    numeric, unbroken = set(right), set(whole)
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
-        table.add_column(name, justify="right" if name in numeric else "left", overflow="fold")
+        table.add_column(
+            name,
+            justify="right" if name in numeric else "left",
+            overflow="fold",
+            no_wrap=name in unbroken,
+        )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console().print(table)
+
+
+def number_text(value: object, name: str = "") -> str:
+    """Return a cell as a person reads it: text as it is, numbers to three digits, missing ones empty.
+
+    Args:
+        value: text, number, None or NaN.
+        name: column; a probability (`p_...`) above 0 and below LEAST_PROBABILITY is shown as just that.
+    """
+    if isinstance(value, str):
+        return value
+    if value is None or value != value:
+        return ""
+    number = float(f"{value:.3g}")
+    if name.startswith("p_") and 0 < number < LEAST_PROBABILITY:
+        return f"<{LEAST_PROBABILITY:.0e}".replace("e-0", "e-")
+    return f"{number:,.0f}" if 1000 <= abs(number) < 1e6 else f"{number:.3g}"
 
 
 def report_rejected(rejected: Sequence[RejectedRow], place: str, written: Path | None) -> None:

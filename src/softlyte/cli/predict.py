@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from softlyte.cli.output import note, print_table, report_rejected
+from softlyte.cli.output import note, number_text, print_table, report_rejected
 from softlyte.datasets.errors import UserError
 
 if TYPE_CHECKING:
@@ -86,27 +86,20 @@ def _print_blocks(frame: pd.DataFrame) -> None:
     common = ("formula", "mobile_ion", "family", "phase")
     names = [n for n in PREDICT_COLUMNS if n in COLUMNS and n not in common]
     for formula, block in frame.groupby("formula", sort=False):
-        first = block.iloc[0]
+        ion, family = block["mobile_ion"].iloc[0], block["family"].iloc[0]
         phases = [str(p) for p in block["phase"]]
         lines = []
         for name in names:
             column = COLUMNS[name]
             cells = [_cell(row, name, column.predicted) for _, row in block.iterrows()]
-            lines.append([column.label, column.unit, *cells])
-        title = f"{formula}  ({first['mobile_ion']} {first['family']}; [{INTERVAL_LEVEL:.0%} interval])"
+            unit = f"V vs {ion}/{ion}+" if column.unit == "V" else column.unit
+            lines.append([column.label, unit, *cells])
+        title = f"{formula}  ({ion} {family}; [{INTERVAL_LEVEL:.0%} interval])"
         print_table(["property", "unit", *phases], lines, title)
 
 
 def _cell(row: pd.Series, name: str, predicted: bool) -> str:
-    value = _number(row[name])
+    value = number_text(row[name], name)
     if not predicted or not value:
         return value
-    return f"{value} [{_number(row[name + '_lower'])}, {_number(row[name + '_upper'])}]"
-
-
-def _number(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if value is None or value != value:
-        return ""
-    return f"{value:.3g}"
+    return f"{value} [{number_text(row[name + '_lower'])}, {number_text(row[name + '_upper'])}]"

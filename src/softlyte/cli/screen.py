@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from softlyte.cli.output import console, note, print_table, report_rejected
+from softlyte.cli.output import console, note, number_text, print_table, report_rejected
 from softlyte.datasets.errors import UserError
 
 if TYPE_CHECKING:
@@ -151,14 +151,11 @@ def _print_summary(result: ScreenResult) -> None:
     rows = ([r.tier, f"{r.entered:,}", f"{r.removed:,}", f"{r.left:,}", r.reason] for r in result.funnel)
     print_table(["tier", "in", "removed", "out", "reason"], rows, "Funnel", right=["in", "removed", "out"])
     shown = result.candidates.head(SHOWN_ROWS)[list(SHOWN)]
-    cells = ([_cell(v) for v in row] for row in shown.itertuples(index=False, name=None))
+    cells = (
+        [number_text(value, name) for name, value in zip(SHOWN, row, strict=True)]
+        for row in shown.itertuples(index=False, name=None)
+    )
     numeric = [heading for name, heading in SHOWN.items() if name not in ("formula", "phase")]
     title = f"First {len(shown)} of {len(result.candidates):,} ranked candidates"
-    print_table(list(SHOWN.values()), cells, title, right=numeric)
+    print_table(list(SHOWN.values()), cells, title, right=numeric, whole=[SHOWN["formula"]])
     note(f"results are in {result.folder}")
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value != value else f"{value:.3g}"
