@@ -16,7 +16,7 @@ from softlyte.models.fit import EVALUATED, SHIPPED
 from softlyte.models.predictor import DeviceError, Predictor, choose_device
 from softlyte.models.tasks import TARGET_NAMES, TASK_NAMES
 from softlyte.models.train import train
-from softlyte.models.training_data import SOURCES, load_training_rows
+from softlyte.models.training_data import SOURCES, TrainingDataError, load_training_rows
 
 TINY = TrainingConfig.model_validate(
     {
@@ -120,6 +120,7 @@ def test_half_precision_needs_cuda(tmp_path: Path) -> None:
     [
         ("[training]\nepochs = 0\n", "training.epochs = 0"),
         ("[network]\nwidht = 3\n", "network.widht"),
+        ("[network]\nwidth = 30\nheads = 4\n", "multiple of heads"),
         ('[data]\ntables = ["elastic"]\n', "no training table elastic"),
         ("[data.weights]\nsigma = 1.0\n", "no target sigma"),
         ("[data.passes]\nelastic_moduli = -1.0\n", "must be above 0"),
@@ -131,6 +132,12 @@ def test_bad_configurations_name_the_key(tmp_path: Path, text: str, message: str
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_config(path)
+
+
+def test_tables_without_labels_of_a_property_are_named(tmp_path: Path) -> None:
+    moduli = TINY.model_copy(update={"data": TINY.data.model_copy(update={"tables": ("elastic_moduli",)})})
+    with pytest.raises(TrainingDataError, match="no training rows for sigma_s_cm"):
+        train(moduli, tmp_path, device="cpu")
 
 
 def test_missing_configuration(tmp_path: Path) -> None:
