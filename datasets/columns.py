@@ -33,7 +33,7 @@ class Column:
 
 _ALL = (
     Column("rank", "Rank", "", "Place in the ranking, 1 is best."),
-    Column("formula", "Formula", "", "Composition as written, electronegativity order."),
+    Column("formula", "Formula", "", "Reduced composition, elements in electronegativity order."),
     Column("mobile_ion", "Mobile ion", "", "The ion that conducts: Li or Na."),
     Column("family", "Family", "", "Chemical family, for example chloride or oxychloride."),
     Column("phase", "Phase", "", "crystal or glass."),
