@@ -19,14 +19,12 @@ from scipy.special import ndtri
 
 from softlyte.datasets.columns import INTERVAL_LEVEL
 from softlyte.datasets.formulas import MAX_ATOMIC_NUMBER, Compositions, symbols
+from softlyte.featurize.charge import CHARGE_TOLERANCE
 from softlyte.screening.precursor_policy import ANIONS
 from softlyte.screening.prices import MAX_STATES, PriceTable, default_prices
 from softlyte.screening.transport import cheapest_flows
 
 FloatArray = NDArray[np.float64]
-
-CHARGE_TOLERANCE = 0.005
-"""Share of the anion charge by which a formula may be off (rounded subscripts); anions are scaled to fit."""
 
 ALKALI_OXIDE_BONUS = 1e5
 """USD per mole of charge, far above any price: alkali oxide before every other way for oxygen."""
@@ -194,7 +192,8 @@ def _charges(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray, FloatArray, NDArray[np.bool_]]:
     """Return cation and valence [N, M+1], supply [N, M+1], demand [N, 6] and which rows are usable [N].
 
-    The extra column takes the second valence of an element that is present in two.
+    The extra column takes the second valence of an element that is present in two. A formula whose charge is
+    off by no more than CHARGE_TOLERANCE (rounded subscripts) has its anions scaled to fit.
     """
     z = compositions.atomic_numbers.astype(np.int64)
     amounts = compositions.amounts
