@@ -11,7 +11,6 @@ from typing import TextIO
 
 import pandas as pd
 
-from softlyte.datasets.columns import COLUMNS
 from softlyte.datasets.errors import UserError
 from softlyte.screening.inputs import RejectedRow
 
@@ -119,9 +118,3 @@ def write_rejected(folder: Path, rejected: Iterable[RejectedRow]) -> Path:
 def rejected_frame(rejected: Iterable[RejectedRow]) -> pd.DataFrame:
     """Return refused input rows as a table with the columns row, value, reason."""
     return pd.DataFrame(list(rejected), columns=list(RejectedRow._fields))
-
-
-def unit_of(column: str) -> str:
-    """Return the unit of a column in the vocabulary, `_lower` and `_upper` included; empty if none."""
-    stem = column.removesuffix("_lower").removesuffix("_upper")
-    return COLUMNS[stem].unit if stem in COLUMNS else ""

@@ -15,7 +15,6 @@ from softlyte.screening.export import (
     csv_text,
     json_text,
     spreadsheet_safe,
-    unit_of,
     write_csv,
     write_rejected,
 )
@@ -94,12 +93,6 @@ def test_places_that_cannot_hold_a_file(tmp_path):
         check_file_place(tmp_path)
     with pytest.raises(OutputError, match="a file"):
         check_file_place(tmp_path / "file" / "x.csv")
-
-
-def test_units_of_interval_columns():
-    assert unit_of("youngs_modulus_gpa_lower") == "GPa"
-    assert unit_of("oxidation_v") == "V"
-    assert unit_of("no_such_column") == ""
 
 
 def test_run_record_is_there_before_the_work_and_complete_after(tmp_path):

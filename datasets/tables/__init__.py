@@ -22,7 +22,7 @@ from typing import Any
 
 import pandas as pd
 
-from softlyte.datasets.cards import CardError, ColumnCard, TableCard, read_card
+from softlyte.datasets.cards import CardError, TableCard, read_card
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.writing import content_of
 
@@ -147,14 +147,6 @@ def check_tables(names: tuple[str, ...] | None = None) -> list[CheckResult]:
             problems = [str(error)]
         results.append(CheckResult(name, ok=not problems, problems=tuple(problems)))
     return results
-
-
-def column_card(name: str, column: str) -> ColumnCard:
-    """Return what the card of a table says about one column; raises TableError if it has no such column."""
-    columns = load_card(name).columns
-    if column not in columns:
-        raise TableError(f"the table {name!r} has no column {column!r}; it has {', '.join(columns)}")
-    return columns[column]
 
 
 def _content(path: Path) -> bytes:
