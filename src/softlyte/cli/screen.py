@@ -49,7 +49,7 @@ def command(
     out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)] = ...,  # type: ignore[assignment]
     top: Annotated[int, typer.Option(min=1, help="Ranked candidates to write.")] = 10_000,
     refine: Annotated[
-        int, typer.Option(min=1, help="Best candidates that get the hull calculation.")
+        int, typer.Option(min=1, help="Best candidates that get the hull calculation; at least --top.")
     ] = 20_000,
     limit: Annotated[
         int | None,
