@@ -41,6 +41,16 @@ def test_a_small_space_from_end_to_end(invoke, tmp_path):
     assert "\x1b[" not in result.stdout
 
 
+def test_the_summary_fits_a_narrow_terminal(invoke, tmp_path, monkeypatch):
+    monkeypatch.setattr("softlyte.cli.output.PIPE_WIDTH", 80)
+    result = invoke(str(SMALL), "--out", str(tmp_path / "run"), "--limit", "200")
+    assert result.exit_code == 0, result.stderr
+    summary = result.stdout[result.stdout.index("ranked candidates") :]
+    assert max(len(line) for line in summary.splitlines()) <= 80
+    assert "P(all)" in summary
+    assert "E/GPa" not in summary
+
+
 def test_same_command_same_bytes_other_command_refused(invoke, tmp_path):
     words = (SMALL, "--out", tmp_path, "--top", 5)
     assert invoke(*words).exit_code == 0

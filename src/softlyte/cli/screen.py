@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from softlyte.cli.output import console, note, number_text, print_table, report_rejected
+from softlyte.cli.output import PIPE_WIDTH, console, note, number_text, print_table, report_rejected
 from softlyte.datasets.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ SHOWN = {
     "p_all_targets": "P(all)",
 }
 """Columns of the summary with headings that fit 100 columns; the files have the full ones."""
+LEFT_OUT_WHEN_NARROW = ("youngs_modulus_gpa", "oxidation_v", "cost_usd_l")
+"""Columns that a terminal of less than PIPE_WIDTH columns does without."""
 SHOWN_ROWS = 10
 
 
@@ -150,12 +152,14 @@ def _progress_bar() -> Iterator[Callable[[str, int, int], None]]:
 def _print_summary(result: ScreenResult) -> None:
     rows = ([r.tier, f"{r.entered:,}", f"{r.removed:,}", f"{r.left:,}", r.reason] for r in result.funnel)
     print_table(["tier", "in", "removed", "out", "reason"], rows, "Funnel", right=["in", "removed", "out"])
-    shown = result.candidates.head(SHOWN_ROWS)[list(SHOWN)]
+    narrow = console().width < PIPE_WIDTH
+    headings = {n: text for n, text in SHOWN.items() if not (narrow and n in LEFT_OUT_WHEN_NARROW)}
+    shown = result.candidates.head(SHOWN_ROWS)[list(headings)]
     cells = (
-        [number_text(value, name) for name, value in zip(SHOWN, row, strict=True)]
+        [number_text(value, name) for name, value in zip(headings, row, strict=True)]
         for row in shown.itertuples(index=False, name=None)
     )
-    numeric = [heading for name, heading in SHOWN.items() if name not in ("formula", "phase")]
+    numeric = [heading for name, heading in headings.items() if name not in ("formula", "phase")]
     title = f"First {len(shown)} of {len(result.candidates):,} ranked candidates"
-    print_table(list(SHOWN.values()), cells, title, right=numeric, whole=[SHOWN["formula"]])
+    print_table(list(headings.values()), cells, title, right=numeric, whole=[SHOWN["formula"]])
     note(f"results are in {result.folder}")
