@@ -111,6 +111,9 @@ def screen(
     """
     folder = Path(out)
     check_writable(folder)
+    for name, count in (("top", top), ("refine", refine), ("limit", limit)):
+        if count is not None and count < 1:
+            raise InputError(f"{name} is {count}; give a number of candidates from 1 up")
     if space is not None and candidates is not None:
         raise InputError("a space and a file of candidates were given; give one of them")
     aims = targets if isinstance(targets, Targets) else load_targets(targets)

@@ -92,6 +92,9 @@ def rows_from_formulas(formulas: Sequence[str]) -> InputRows:
             f"one string {formulas!r} was given where a list of formulas belongs; write [{formulas!r}]"
         )
     texts = list(formulas)
+    for number, text in enumerate(texts, start=1):
+        if not isinstance(text, str):
+            raise InputError(f"formula {number} is {text!r}, not text; write it like Li3YCl6 or drop it")
     if not texts:
         raise InputError("no formula was given; name at least one, for example Li3YCl6")
     return InputRows("the formulas", list(range(1, len(texts) + 1)), texts, [""] * len(texts))

@@ -228,6 +228,9 @@ def test_mistakes_are_found_before_the_work(tmp_path, predictor):
     with pytest.raises(InputError, match="one of them"):
         screen(space="default", candidates="x.csv", out=tmp_path / "out", predictor=predictor)
     assert list((tmp_path / "out").iterdir()) == []
+    for name in ("top", "refine", "limit"):
+        with pytest.raises(InputError, match=f"{name} is 0; give a number"):
+            screen(out=tmp_path / "counts", predictor=predictor, **{name: 0})
 
 
 def test_an_unexpected_error_is_recorded_and_raised(tmp_path, predictor):

@@ -100,6 +100,8 @@ def test_empty_list_and_bare_string_are_refused():
     with pytest.raises(InputError, match=r"\['Li3YCl6'\]"):
         rows_from_formulas("Li3YCl6")
     assert issubclass(InputError, UserError)
+    with pytest.raises(InputError, match="formula 2 is None"):
+        rows_from_formulas(["Li3YCl6", None])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(
