@@ -2,7 +2,7 @@
 # make screen   run the default screening (writes screen-out/)
 # make test     install the test extras and run all tests
 # make check    lint, types, import contract
-# make rebuild  rebuild the vendored tables from their published artifacts and compare
+# make rebuild  rebuild the vendored tables from their published artifacts (into rebuilt/) and compare
 # make train    retrain the shipped weights (about an hour and a half on 2 cores)
 
 PYTHON ?= python3
@@ -43,7 +43,8 @@ check: $(VENV)/.tested
 	$(BIN)/lint-imports
 
 rebuild: setup
-	$(BIN)/python -m softlyte.datasets.build
+	for name in $$($(BIN)/python -c 'from softlyte.datasets.build import BUILDERS; print(*BUILDERS)'); do \
+		$(BIN)/softlyte data build $$name --out rebuilt || exit 1; done
 
 train: setup
 	$(BIN)/softlyte train models/configs/composition.toml --out train-out
