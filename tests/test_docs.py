@@ -27,3 +27,12 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
         if not target.startswith("http"):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "Makefile"], ids=lambda path: path.name)
+def test_modules_that_documents_run_can_be_run(document: Path) -> None:
+    for module in re.findall(
+        r"python -m ((?:softlyte|benchmarks)[\w.]*\w)", document.read_text(encoding="utf-8")
+    ):
+        place = (ROOT / "src" if module.startswith("softlyte") else ROOT) / module.replace(".", "/")
+        assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file(), module
