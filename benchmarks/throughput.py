@@ -50,6 +50,8 @@ def main() -> None:
             for batch in batches:
                 for network in predictor.networks:
                     network(batch)
+        if predictor.device.type == "cuda":
+            torch.cuda.synchronize()
 
     bare_rate = rate(bare, count)
     whole_rate = rate(lambda: predictor.predict(sample, phase), count)
