@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import platform
-import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
@@ -88,7 +87,6 @@ def train(
             f"precision {resolved.training.precision} needs CUDA; use 32-true or a machine with a GPU"
         )
     folder = _open_folder(Path(out), resolved)
-    started = time.monotonic()
     # Read before the expensive work: what is wrong with a table shows now, and the card names these tables.
     checksums = source_checksums(resolved.data.tables)
     rows = load_training_rows(resolved.data.tables, resolved.data.split_seed)
@@ -120,7 +118,6 @@ def train(
         "test_metrics": metrics,
         "training": {
             "device": accelerator,
-            "hours": round((time.monotonic() - started) / 3600, 2),
             "python": platform.python_version(),
             "torch": metadata.version("torch"),
         },
