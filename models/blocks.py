@@ -68,11 +68,12 @@ class ElementAttention(MessagePassing):
 
     def forward_dense(self, x: Tensor, log_fraction: Tensor) -> Tensor:
         """Pass messages between all elements of each padded row."""
-        query, key, value = self._query_key_value(x)  # [B, M, heads, W / heads]
-        logit = (query[:, :, None] * key[:, None]).sum(dim=-1) / math.sqrt(query.shape[-1])
-        attention = (logit + log_fraction[:, None, :, None]).softmax(dim=2)  # [B, M, M, heads]
-        message = (attention[..., None] * value[:, None]).sum(dim=2)
-        x = x + self.dropout(self.output(message.flatten(start_dim=2)))
+        # [B, heads, M, W / heads] each; the mask is added to the logits.
+        query, key, value = (part.transpose(1, 2) for part in self._query_key_value(x))
+        message = nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=log_fraction[:, None, None, :]
+        )
+        x = x + self.dropout(self.output(message.transpose(1, 2).flatten(start_dim=2)))
         return x + self.dropout(self.feed_forward(x))
 
     def _query_key_value(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
