@@ -112,7 +112,12 @@ def test_interruption_ends_with_130_and_is_recorded(tiny_weights, tmp_path):
     command = [sys.executable, "-c", "from softlyte.cli import main; main()", "screen"]
     command += ["--out", str(tmp_path / "out"), "--weights", str(tiny_weights), "--device", "cpu"]
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # A test run in the background inherits an ignored SIGINT, as a person's terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     record = tmp_path / "out" / "run.json"
     for _ in range(1200):
