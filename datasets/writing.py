@@ -56,12 +56,14 @@ def csv_text(frame: pd.DataFrame, decimals: Mapping[str, int]) -> str:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write to a temporary name in the same folder, then rename: a reader never sees half a file."""
+    """Write to a temporary name, flush to disk, then rename: neither reader nor crash sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from softlyte.datasets.errors import UserError
+from softlyte.datasets.writing import write_bytes
 
 FORMAT = "softlyte-composition-ensemble"
 FORMAT_VERSION = 1
@@ -40,16 +41,6 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file as hexadecimal text."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write text under a temporary name, flush it to disk, then rename: a reader never sees half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)
 
 
 def save_state(path: Path, state: Mapping[str, Tensor]) -> None:
@@ -79,7 +70,7 @@ def save_checkpoint(folder: Path, card: dict[str, Any], members: list[Mapping[st
         "weights_sha256": file_sha256(folder / WEIGHTS),
         **card,
     }
-    write_atomically(folder / CARD, json.dumps(full, indent=1, sort_keys=True) + "\n")
+    write_bytes(folder / CARD, (json.dumps(full, indent=1, sort_keys=True) + "\n").encode())
 
 
 def load_state(path: Path) -> dict[str, Tensor]:

@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 
 from softlyte.datasets.columns import PHASES
+from softlyte.datasets.writing import write_bytes
 from softlyte.models.calibration import Calibration, calibrate
 from softlyte.models.checkpoint import (
     Checkpoint,
     load_state,
     save_checkpoint,
-    write_atomically,
 )
 from softlyte.models.config import DEFAULT_CONFIG, ConfigError, TrainingConfig, load_config
 from softlyte.models.evaluation import evaluate
@@ -125,7 +125,7 @@ def train(
     shipped = _checkpoint(jobs, SHIPPED, card)
     save_checkpoint(folder / "checkpoint", card, list(shipped.members))
     save_checkpoint(folder / "evaluated", card, list(evaluated.members))
-    write_atomically(folder / METRICS, json.dumps(metrics, indent=1) + "\n")
+    write_bytes(folder / METRICS, (json.dumps(metrics, indent=1) + "\n").encode())
     return TrainResult(folder / "checkpoint", metrics)
 
 
@@ -138,7 +138,7 @@ def _open_folder(folder: Path, config: TrainingConfig) -> Path:
             raise ConfigError(
                 f"{folder} holds a run with another configuration; give another --out or that configuration"
             )
-        write_atomically(stated, text)
+        write_bytes(stated, text.encode())
     except OSError as error:
         raise ConfigError(f"the folder {folder} cannot be written ({error}); give another --out") from error
     return folder

@@ -1,5 +1,6 @@
 """The wheel: real files in place of links, complete, importable without the source tree."""
 
+import shutil
 import subprocess
 import sys
 import venv
@@ -15,6 +16,8 @@ FLOORS = ("screening", "featurize", "models", "datasets")
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
+    # What an earlier build left there would hide a module that is missing from the wheel.
+    shutil.rmtree(ROOT / "build", ignore_errors=True)
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT],
         check=True,
