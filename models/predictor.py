@@ -30,7 +30,7 @@ from softlyte.models.support import Support, main_anion
 from softlyte.models.tasks import TASK_NAMES, TASKS, YOUNGS_MODULUS
 
 BATCH_SIZE = 4096
-"""Compositions evaluated at once: the fastest on two cores (benchmarks/RESULTS.md)."""
+"""Compositions evaluated at once; larger batches gain nothing on two cores and cost memory."""
 
 
 class DeviceError(UserError):
