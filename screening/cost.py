@@ -50,7 +50,7 @@ class CostResult:
     """Precursor cost of N compositions.
 
     Attributes:
-        usd_kg: [N] central cost in USD per kilogram, NaN where it cannot be computed.
+        usd_kg: [N] median cost in USD per kilogram, NaN where it cannot be computed.
         log_sd: [N] standard deviation of ln(cost): prices of different cations vary independently, those
             of one cation together.
         reason: [N] why usd_kg is NaN, "" where it is not.
@@ -59,6 +59,11 @@ class CostResult:
     usd_kg: FloatArray
     log_sd: FloatArray
     reason: NDArray[np.object_]
+
+    @property
+    def log10_sd(self) -> FloatArray:
+        """Standard deviation of log10(cost), [N]; with the median usd_kg it gives the lognormal cost."""
+        return self.log_sd / np.log(10.0)
 
     def interval(self, level: float = INTERVAL_LEVEL) -> tuple[FloatArray, FloatArray]:
         """Return the central (lognormal) interval of the cost in USD/kg at a level, two [N] arrays."""

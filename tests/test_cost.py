@@ -66,6 +66,7 @@ def test_spread_adds_cations_independently():
     expected = each * np.hypot(lithium, aluminium) / (lithium + aluminium)
     result = cost(LACO, prices=prices)
     assert result.log_sd == pytest.approx([expected], rel=1e-3)
+    assert 10**result.log10_sd == pytest.approx(np.exp(result.log_sd))
     low, high = result.interval(0.9)
     assert np.log(high / low) == pytest.approx(2 * 1.6449 * result.log_sd, rel=1e-3)
 
