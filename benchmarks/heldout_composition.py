@@ -3,7 +3,8 @@
     softlyte train models/configs/composition.toml --out train-out
     python -m benchmarks.heldout_composition train-out
 
-The split is the training run's own: by chemical system over all tables, official OBELiX test rows held out.
+The folds are the training run's own: by chemical system over all tables. Every row is predicted by what has
+not seen its fold.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import numpy as np
 from benchmarks.baselines import extra_trees, tabular_features
 from benchmarks.report import markdown_table, write_section
 from softlyte.datasets.columns import PHASES
+from softlyte.models.checkpoint import load_checkpoint
 from softlyte.models.config import DEFAULT_CONFIG, DataConfig, load_config
-from softlyte.models.evaluation import FEWEST_ROWS, evaluate, halide_rows, labels_with_youngs_modulus
-from softlyte.models.predictor import Predictor
+from softlyte.models.evaluation import FEWEST_ROWS, halide_rows, labels_with_youngs_modulus
 from softlyte.models.tasks import TARGET_NAMES
 from softlyte.models.training_data import load_training_rows, source_checksums
 
@@ -35,26 +36,31 @@ def baseline_errors(config: DataConfig, seeds: int, trees: int) -> Baselines:
 
     The constant is the mean of the training rows of the same subset.
     """
-    rows = load_training_rows(config.tables, config.split_seed)
+    rows = load_training_rows(config.tables, config.split_seed, config.folds)
     features, labels, halides = tabular_features(rows), labels_with_youngs_modulus(rows), halide_rows(rows)
     subsets = {name: rows.phase == code for code, name in enumerate(PHASES)} | {"Li/Na halides": halides}
     out: Baselines = {}
     for column, target in enumerate(TARGET_NAMES):
         known = ~np.isnan(labels[:, column])
-        fit, test = known & (rows.split == "train"), known & (rows.split == "test")
-        present = {name: mask for name, mask in subsets.items() if (test & mask).sum() >= FEWEST_ROWS}
+        present = {name: known & mask for name, mask in subsets.items()}
+        present = {name: mask for name, mask in present.items() if mask.sum() >= FEWEST_ROWS}
         for name, mask in present.items():
-            constant = labels[fit & mask, column].mean()
-            error = np.abs(labels[test & mask, column] - constant).mean()
-            out.setdefault(target, {})[name] = {"constant": [float(error)], "extra_trees": []}
+            error = np.full(len(rows), np.nan)
+            for fold in range(config.folds):
+                test = rows.fold == fold
+                error[mask & test] = labels[mask & test, column] - labels[mask & ~test, column].mean()
+            constant = float(np.abs(error[mask]).mean())
+            out.setdefault(target, {})[name] = {"constant": [constant], "extra_trees": []}
         for seed in range(seeds):
             start = time.monotonic()
-            model = extra_trees(seed, trees).fit(features[fit], labels[fit, column])
             errors = np.full(len(rows), np.nan)
-            errors[test] = np.abs(model.predict(features[test]) - labels[test, column])
+            for fold in range(config.folds):
+                fit, test = known & (rows.fold != fold), known & (rows.fold == fold)
+                model = extra_trees(seed, trees).fit(features[fit], labels[fit, column])
+                errors[test] = np.abs(model.predict(features[test]) - labels[test, column])
             for name, mask in present.items():
-                out[target][name]["extra_trees"].append(float(errors[test & mask].mean()))
-            print(f"{target} seed {seed}: {fit.sum()} rows, {time.monotonic() - start:.0f} s", flush=True)
+                out[target][name]["extra_trees"].append(float(errors[mask].mean()))
+            print(f"{target} seed {seed}: {known.sum()} rows, {time.monotonic() - start:.0f} s", flush=True)
     return out
 
 
@@ -63,6 +69,7 @@ def baselines(config: DataConfig, seeds: int, trees: int) -> Baselines:
     key = {
         "tables_sha256": source_checksums(config.tables),
         "split_seed": config.split_seed,
+        "folds": config.folds,
         "seeds": seeds,
         "trees": trees,
     }
@@ -110,10 +117,8 @@ def main() -> None:
     if chosen.run is None:
         baselines(load_config(DEFAULT_CONFIG).data, chosen.seeds, chosen.trees)
         return
-    predictor = Predictor.load(chosen.run / "evaluated", device="auto")
-    config = DataConfig.model_validate(predictor.card["config"]["data"])
-    rows = load_training_rows(config.tables, config.split_seed)
-    metrics = evaluate(predictor, rows.take(rows.split == "test"))
+    card = load_checkpoint(chosen.run / "evaluated").card
+    config, metrics = DataConfig.model_validate(card["config"]["data"]), card["test_metrics"]
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(metrics, indent=1) + "\n")
     write_section("heldout-composition", table(metrics, baselines(config, chosen.seeds, chosen.trees)))

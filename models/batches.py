@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from softlyte.featurize.composition import CompositionBatch, CompositionFeaturizer
 from softlyte.models.training_data import Standardisation, TrainingRows
@@ -116,3 +117,73 @@ class EpochSampler(Sampler[Tensor]):
             batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
         for number in rng.permutation(len(batches))[self.rank :: self.world][: len(self)]:
             yield torch.from_numpy(batches[number])
+
+
+class StageData(lightning.LightningDataModule):
+    """The loaders of one stage; each process of several draws its own share of every epoch.
+
+    Args:
+        dataset: all rows.
+        chosen: numbers of the rows that the stage may draw.
+        passes: average draws of each of those in an epoch.
+        validation: numbers of the rows for early stopping, empty for none.
+        batch_size: rows a batch.
+        seed: of the sampling.
+        threads: of torch in each process.
+    """
+
+    def __init__(
+        self,
+        dataset: LabelledRows,
+        chosen: NDArray[np.int64],
+        passes: NDArray[np.float64],
+        validation: NDArray[np.int64],
+        batch_size: int,
+        seed: int,
+        threads: int = 1,
+    ) -> None:
+        super().__init__()
+        self.dataset, self.chosen, self.passes, self.validation = dataset, chosen, passes, validation
+        self.batch_size, self.seed, self.threads = batch_size, seed, threads
+
+    def setup(self, stage: str) -> None:
+        """Set the threads here: a spawned process does not inherit them."""
+        torch.set_num_threads(self.threads)
+
+    def sampler(self, rank: int = 0, world: int = 1) -> EpochSampler:
+        """Return the sampler of process `rank` of `world`."""
+        elements = self.dataset.elements[self.chosen]
+        return EpochSampler(self.passes, elements, self.batch_size, self.seed, rank=rank, world=world)
+
+    def steps(self, world: int = 1) -> int:
+        """Return the optimiser steps of an epoch."""
+        return len(self.sampler(0, world))
+
+    def train_dataloader(self) -> DataLoader[LabelledBatch]:
+        """Return this process's batches of an epoch."""
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return self._loader(self.chosen, self.sampler(rank, world))
+
+    def val_dataloader(self) -> DataLoader[LabelledBatch]:
+        """Return the validation rows in order; every process sees them all."""
+        elements = self.dataset.elements[self.validation]
+        in_order = EpochSampler(np.ones(len(self.validation)), elements, 4096, self.seed, shuffle=False)
+        return self._loader(self.validation, in_order)
+
+    def _loader(self, numbers: NDArray[np.int64], sampler: EpochSampler) -> DataLoader[LabelledBatch]:
+        # The sampler yields whole batches of row numbers, so the loader neither batches nor collates.
+        return DataLoader(_Chosen(self.dataset, numbers), sampler=sampler, batch_size=None)
+
+
+class _Chosen(Dataset[LabelledBatch]):
+    """Some rows of a data set, indexed with whole vectors."""
+
+    def __init__(self, dataset: LabelledRows, chosen: NDArray[np.int64]) -> None:
+        self.dataset, self.numbers = dataset, torch.from_numpy(chosen)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, rows: Tensor) -> LabelledBatch:
+        """Return the rows as one batch."""
+        return self.dataset[self.numbers[rows]]

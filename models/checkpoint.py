@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def save_state(path: Path, state: Mapping[str, Tensor]) -> None:
     temporary.replace(path)
 
 
-def save_checkpoint(folder: Path, card: dict[str, Any], members: list[Mapping[str, Tensor]]) -> None:
+def save_checkpoint(folder: Path, card: dict[str, Any], members: Sequence[Mapping[str, Tensor]]) -> None:
     """Write card.json and weights.safetensors; the card gets format, version and the weights' checksum.
 
     Weights are kept in half precision: half the size; over 8,000 candidates no prediction of the shipped

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from softlyte.datasets.errors import UserError
 from softlyte.models.network import NetworkConfig
@@ -25,66 +25,106 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class FitConfig(_Strict):
-    """How one member is trained.
+class StageConfig(_Strict):
+    """One stage of a fit: a one-cycle schedule over some tables.
 
     Attributes:
-        epochs: passes over the sampled rows.
-        batch_size: rows a step.
+        name: of the stage and of its folder.
+        epochs: passes over the sampled rows, at most.
         learning_rate: peak of the one-cycle schedule (AdamW).
-        weight_decay: of AdamW.
-        scale_exponent: see models.loss.MultiTaskLoss.
-        gradient_clip: largest norm of the gradient.
-        refit_epochs: epochs over all rows, validation and test included, after the evaluation; the
-            shipped weights are those.
-        refit_learning_rate: peak learning rate of the refit.
-        precision: Lightning's precision; bf16-mixed and 16-mixed need CUDA.
+        rows: "train" for the rows that the fit may see before its evaluation, "all" for every row: such
+            stages come last and make the weights that ship.
+        passes: average draws of each row in an epoch by table; a table that is not named is not drawn.
+            Empty: every row of every table once.
     """
 
-    epochs: int = Field(40, ge=1)
-    batch_size: int = Field(512, ge=1)
-    learning_rate: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
-    scale_exponent: float = Field(0.5, ge=0, le=1)
-    gradient_clip: float = Field(1.0, gt=0)
-    refit_epochs: int = Field(4, ge=0)
-    refit_learning_rate: float = Field(3e-4, gt=0)
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-
-
-class EnsembleConfig(_Strict):
-    """Members, and how many are trained at once (each in a process of its own with one thread)."""
-
-    members: int = Field(5, ge=1, le=64)
-    processes: int = Field(2, ge=1, le=64)
-
-
-class DataConfig(_Strict):
-    """Tables, split, sampling and weights.
-
-    Attributes:
-        tables: tables to learn from, keys of models.training_data.SOURCES.
-        split_seed: of the 80/10/10 split by chemical system.
-        passes: how often each row of a table is drawn in an epoch, on average; 1 where not stated.
-        weights: weight of each target in the loss; 1 where not stated.
-    """
-
-    tables: tuple[str, ...] = tuple(SOURCES)
-    split_seed: int = 0
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    rows: Literal["train", "all"] = "train"
     passes: dict[str, float] = {}
-    weights: dict[str, float] = {}
-
-    @field_validator("tables")
-    @classmethod
-    def _known_tables(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        _all_in(value, SOURCES, "training table")
-        return value
 
     @field_validator("passes")
     @classmethod
     def _known_passes(cls, value: dict[str, float]) -> dict[str, float]:
         _all_in(value, SOURCES, "training table")
         _positive(value, "passes")
+        return value
+
+
+class FitConfig(_Strict):
+    """How one member is trained.
+
+    Attributes:
+        batch_size: rows a step (and a device).
+        weight_decay: of AdamW.
+        scale_exponent: see models.loss.MultiTaskLoss.
+        gradient_clip: largest norm of the gradient.
+        precision: Lightning's precision; bf16-mixed and 16-mixed need CUDA.
+        early_stopping_patience: None for none; otherwise a share of the training rows' chemical systems
+            is kept for validation, a "train" stage ends when the loss on them has not fallen for this
+            many epochs, and the weights of its best epoch go on.
+        validation_share: share of the chemical systems kept for early stopping.
+        stages: one after the other, each from the weights of the one before.
+    """
+
+    batch_size: int = Field(512, ge=1)
+    weight_decay: float = Field(1e-2, ge=0)
+    scale_exponent: float = Field(0.5, ge=0, le=1)
+    gradient_clip: float = Field(1.0, gt=0)
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    early_stopping_patience: int | None = Field(None, ge=1)
+    validation_share: float = Field(0.05, gt=0, lt=1)
+    stages: tuple[StageConfig, ...] = (
+        StageConfig(name="joint", epochs=40, learning_rate=2e-3),
+        StageConfig(name="refit", epochs=4, learning_rate=3e-4, rows="all"),
+    )
+
+    @field_validator("stages")
+    @classmethod
+    def _in_order(cls, value: tuple[StageConfig, ...]) -> tuple[StageConfig, ...]:
+        kinds = [stage.rows for stage in value]
+        if "train" not in kinds or kinds != sorted(kinds, reverse=True):
+            raise ValueError(
+                'there must be a stage with rows = "train", and those with rows = "all" come last'
+            )
+        names = [stage.name for stage in value]
+        if len(set(names)) < len(names):
+            raise ValueError(f"every stage needs a name of its own, not {', '.join(names)}")
+        return value
+
+    def stages_of(self, rows: Literal["train", "all"]) -> tuple[StageConfig, ...]:
+        """Return the stages that see the training rows, or those that see all rows."""
+        return tuple(stage for stage in self.stages if stage.rows == rows)
+
+
+class EnsembleConfig(_Strict):
+    """Members, and how many are trained at once (each in a process of its own with one thread)."""
+
+    members: int = Field(10, ge=1, le=64)
+    processes: int = Field(2, ge=1, le=64)
+
+
+class DataConfig(_Strict):
+    """Tables, folds and weights.
+
+    Attributes:
+        tables: tables to learn from, keys of models.training_data.SOURCES.
+        folds: parts of equal size by chemical system; member m never sees part m % folds before its
+            evaluation.
+        split_seed: of the folds.
+        weights: weight of each target in the loss; 1 where not stated.
+    """
+
+    tables: tuple[str, ...] = tuple(SOURCES)
+    folds: int = Field(5, ge=2, le=32)
+    split_seed: int = 0
+    weights: dict[str, float] = {}
+
+    @field_validator("tables")
+    @classmethod
+    def _known_tables(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        _all_in(value, SOURCES, "training table")
         return value
 
     @field_validator("weights")
@@ -103,6 +143,18 @@ class TrainingConfig(_Strict):
     ensemble: EnsembleConfig = EnsembleConfig()
     data: DataConfig = DataConfig()
     seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> TrainingConfig:
+        members, folds = self.ensemble.members, self.data.folds
+        if members % folds or members < 2 * folds:
+            raise ValueError(
+                f"ensemble.members = {members} must be a multiple of data.folds = {folds}, at least twice "
+                "it, so that every row is predicted by as many members that have not seen it"
+            )
+        for stage in self.training.stages:
+            _all_in(stage.passes, self.data.tables, f"table in data.tables for stage {stage.name}:")
+        return self
 
 
 def load_config(path: Path | str) -> TrainingConfig:

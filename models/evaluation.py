@@ -10,7 +10,6 @@ from scipy.special import ndtri
 
 from softlyte.datasets.columns import INTERVAL_LEVEL, PHASES
 from softlyte.datasets.formulas import symbols
-from softlyte.models.predictions import PropertyPrediction
 from softlyte.models.predictor import Predictor
 from softlyte.models.tasks import TARGET_NAMES, YOUNGS_MODULUS
 from softlyte.models.training_data import TrainingRows
@@ -28,27 +27,6 @@ def halide_rows(rows: TrainingRows) -> NDArray[np.bool_]:
     return np.asarray(mobile & halogen)
 
 
-def predict_targets(
-    predictor: Predictor, rows: TrainingRows, batch_size: int = 4096
-) -> tuple[dict[str, PropertyPrediction], NDArray[np.float64]]:
-    """Predict every target under each row's own phase and fidelity.
-
-    Returns:
-        The calibrated ensemble, and the members' own means before calibration, [E, N, T + 1].
-    """
-    means, sds = [], []
-    for start in range(0, len(rows), batch_size):
-        part = slice(start, start + batch_size)
-        mean, sd = predictor.raw(
-            rows.compositions[part], rows.phase[part], rows.fidelity[part], rows.temperature_c[part]
-        )
-        means.append(mean)
-        sds.append(sd)
-    members = np.concatenate(means, axis=1)
-    calibrated = predictor.calibrated(rows.compositions, rows.phase, members, np.concatenate(sds, axis=1))
-    return calibrated, np.concatenate([members, log10_youngs_modulus(members)[..., None]], axis=2)
-
-
 def log10_youngs_modulus(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return log10 E = log10(9KG/(3K+G)) from values [..., T] that begin with log10 K and log10 G."""
     k, g = 10.0 ** values[..., 0], 10.0 ** values[..., 1]
@@ -63,16 +41,28 @@ def labels_with_youngs_modulus(rows: TrainingRows) -> NDArray[np.float64]:
     return labels
 
 
-def evaluate(predictor: Predictor, rows: TrainingRows) -> dict[str, Any]:
+def evaluate(
+    predictor: Predictor,
+    rows: TrainingRows,
+    member_mean: NDArray[np.float64],
+    member_sd: NDArray[np.float64],
+) -> dict[str, Any]:
     """Return metrics by target and subset (crystal, glass, Li/Na halides).
 
-    Each holds rows, mae (ensemble), mae_members (mean and standard deviation over the members),
+    Args:
+        predictor: for its calibration.
+        rows: N labelled rows.
+        member_mean: [E, N, T] of E networks that have not seen the row, in transformed units.
+        member_sd: [E, N, T] standard deviations before calibration.
+
+    Each entry holds rows, mae (ensemble), mae_members (mean and standard deviation over the members),
     rmse, spearman, coverage of the interval and its mean width, in the
     target's transformed unit.
     """
     from scipy.stats import spearmanr
 
-    predicted, member_mean = predict_targets(predictor, rows)
+    predicted = predictor.calibrated(rows.compositions, rows.phase, member_mean, member_sd)
+    member_mean = np.concatenate([member_mean, log10_youngs_modulus(member_mean)[..., None]], axis=2)
     labels = labels_with_youngs_modulus(rows)
     halides = halide_rows(rows)
     subsets = {name: rows.phase == code for code, name in enumerate(PHASES)} | {"Li/Na halides": halides}

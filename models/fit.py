@@ -1,161 +1,228 @@
-"""Train one member of the ensemble in a process of its own."""
+"""Train one network through its stages: the function behind training, benchmarks and tuning."""
 
 from __future__ import annotations
 
 import logging
+import time
 import warnings
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger
-from torch.utils.data import DataLoader, Dataset
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
+from numpy.typing import NDArray
+from torch import Tensor
 
-from softlyte.models.batches import EpochSampler, LabelledBatch, LabelledRows
-from softlyte.models.checkpoint import load_state, load_strictly, save_state
-from softlyte.models.config import TrainingConfig
+from softlyte.datasets.splits import split_by_chemical_system
+from softlyte.models.batches import LabelledRows, StageData
+from softlyte.models.callbacks import FinishedStage, StopInTime
+from softlyte.models.checkpoint import load_state, load_strictly
+from softlyte.models.config import StageConfig, TrainingConfig
 from softlyte.models.loss import MultiTaskLoss
 from softlyte.models.module import CompositionModule
 from softlyte.models.network import CompositionNetwork
 from softlyte.models.tasks import TARGET_NAMES
-from softlyte.models.training_data import Standardisation, TrainingRows, load_training_rows
+from softlyte.models.training_data import Standardisation, TrainingDataError, TrainingRows
 
-EVALUATED, SHIPPED = "evaluated.safetensors", "shipped.safetensors"
-"""A member's weights that saw the training rows only, and those that saw every row."""
+FINISHED, LAST = "finished.safetensors", "last.ckpt"
+"""In a stage's folder: its weights once it is complete, and Lightning's checkpoint of the last epoch."""
 
 
 @dataclass(frozen=True)
-class MemberJob:
-    """What one process needs to train one member.
+class FitOutcome:
+    """What a fit leaves.
 
     Attributes:
-        number: of the member.
-        config: of the whole run.
-        seed: of the run; a member's own seed is derived from it.
-        folder: of the member, for logs, Lightning's checkpoint and finished weights.
-        accelerator: "cpu" or "cuda".
-        threads: of torch in this process.
-        max_hours: stop (and keep the checkpoint) after this time; None for no limit.
-        progress: True to show a bar.
+        state: weights after the last stage; None if the time ran out first.
+        standard: the units that the network learned in.
     """
 
-    number: int
-    config: TrainingConfig
-    seed: int
-    folder: Path
+    state: dict[str, Tensor] | None
+    standard: Standardisation
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """Where a stage runs: accelerator, devices, threads and until when (clock of time.monotonic)."""
+
     accelerator: str
+    devices: int
     threads: int
-    max_hours: float | None
+    deadline: float | None
     progress: bool
 
-
-def fit_member(job: MemberJob) -> bool:
-    """Train one member, then refit it on all rows; continues where an earlier call was stopped.
-
-    Returns:
-        True when the member is finished, False when its time ran out first.
-    """
-    if (job.folder / SHIPPED).is_file():
-        return True
-    _quieten()
-    torch.set_num_threads(job.threads)
-    job.folder.mkdir(parents=True, exist_ok=True)
-    rows = load_training_rows(job.config.data.tables, job.config.data.split_seed)
-    in_training = rows.split == "train"
-    standard = Standardisation.fit(rows.take(in_training))
-    seed = job.seed * 1000 + job.number
-    lightning.seed_everything(seed, verbose=False)
-    network = CompositionNetwork(job.config.network)
-    if not (job.folder / EVALUATED).is_file():
-        finished = _run(job, network, rows, standard, in_training, seed, refit=False)
-        if not finished:
-            return False
-        save_state(job.folder / EVALUATED, network.state_dict())
-    load_strictly(network, load_state(job.folder / EVALUATED), str(job.folder / EVALUATED))
-    if job.config.training.refit_epochs:
-        everything = np.ones(len(rows), bool)
-        if not _run(job, network, rows, standard, everything, seed + 500, refit=True):
-            return False
-    save_state(job.folder / SHIPPED, network.state_dict())
-    return True
+    def out_of_time(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
 
 
-def _run(
-    job: MemberJob,
-    network: CompositionNetwork,
+def fit_network(
+    config: TrainingConfig,
     rows: TrainingRows,
-    standard: Standardisation,
-    used: np.ndarray,
+    used: NDArray[np.bool_],
+    folder: Path,
     seed: int,
-    refit: bool,
+    *,
+    stages: Sequence[StageConfig],
+    start: dict[str, Tensor] | None = None,
+    standard: Standardisation | None = None,
+    accelerator: str = "cpu",
+    devices: int = 1,
+    threads: int = 1,
+    max_hours: float | None = None,
+    progress: bool = False,
+) -> FitOutcome:
+    """Train one network through stages; called again on the same folder it goes on where it was stopped.
+
+    On one CPU device a run that was killed and continued ends with the same weights as an unbroken one.
+
+    Args:
+        config: network, settings of the fit and weights of the targets.
+        rows: N labelled rows.
+        used: [N] rows that stages with rows = "train" may see; stages with rows = "all" see every row.
+        folder: gets a folder for each stage with its checkpoint, logs and finished weights.
+        seed: of initial weights, sampling and dropout.
+        stages: one after the other.
+        start: initial weights; None for random ones.
+        standard: units of the targets; None fits them on the used rows.
+        accelerator: "cpu" or "cuda".
+        devices: processes (CPU) or GPUs that share each batch's gradient.
+        threads: of torch in each process.
+        max_hours: stop after the last whole epoch that ends in this time; None for no limit.
+        progress: True to show a bar.
+
+    Raises:
+        TrainingDataError: a stage draws no row.
+        CheckpointError: `start` or weights in the folder do not fit the network.
+    """
+    quieten()
+    torch.set_num_threads(threads)
+    deadline = None if max_hours is None else time.monotonic() + 3600 * max_hours
+    machine = _Machine(accelerator, devices, threads, deadline, progress)
+    standard = standard or Standardisation.fit(rows.take(used))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = CompositionNetwork(config.network)
+    if start is not None:
+        load_strictly(network, start, "the starting weights")
+    dataset: LabelledRows | None = None
+    for stage in stages:
+        finished = folder / stage.name / FINISHED
+        if not finished.is_file():
+            if machine.out_of_time():
+                return FitOutcome(None, standard)
+            dataset = dataset or LabelledRows(rows, standard)
+            data = _stage_data(config, rows, used, dataset, stage, _stage_seed(seed, stage), threads)
+            if not _run_stage(config, network, standard, data, stage, folder / stage.name, machine):
+                return FitOutcome(None, standard)
+        load_strictly(network, load_state(finished), str(finished))
+    return FitOutcome({k: v.detach().cpu() for k, v in network.state_dict().items()}, standard)
+
+
+def _stage_seed(seed: int, stage: StageConfig) -> int:
+    return int(np.random.SeedSequence([seed, zlib.crc32(stage.name.encode())]).generate_state(1)[0])
+
+
+def _stage_data(
+    config: TrainingConfig,
+    rows: TrainingRows,
+    used: NDArray[np.bool_],
+    dataset: LabelledRows,
+    stage: StageConfig,
+    seed: int,
+    threads: int,
+) -> StageData:
+    drawn = stage.passes or dict.fromkeys(rows.sources, 1.0)
+    passes = np.array([drawn.get(name, 0.0) for name in rows.sources])[rows.source]
+    seen = (passes > 0) if stage.rows == "all" else (passes > 0) & used
+    validation = np.zeros(0, np.int64)
+    fit = config.training
+    if stage.rows == "train" and fit.early_stopping_patience is not None:
+        share = fit.validation_share
+        side = split_by_chemical_system(rows.compositions, (1 - share, share, 0.0), config.data.split_seed)
+        validation = np.flatnonzero(seen & (side == "validation"))
+        seen = seen & (side == "train")
+        if not len(validation):
+            raise TrainingDataError(
+                f"stage {stage.name} has no validation rows for early stopping; raise validation_share"
+            )
+    chosen = np.flatnonzero(seen)
+    if not len(chosen):
+        raise TrainingDataError(
+            f"stage {stage.name} draws no row; name a table in its passes that has training rows"
+        )
+    return StageData(dataset, chosen, passes[chosen], validation, fit.batch_size, seed, threads)
+
+
+def _run_stage(
+    config: TrainingConfig,
+    network: CompositionNetwork,
+    standard: Standardisation,
+    data: StageData,
+    stage: StageConfig,
+    folder: Path,
+    machine: _Machine,
 ) -> bool:
-    fit = job.config.training
-    stage = "refit" if refit else "fit"
-    epochs = fit.refit_epochs if refit else fit.epochs
-    dataset = LabelledRows(rows, standard)
-    passes = np.array([job.config.data.passes.get(name, 1.0) for name in rows.sources])[rows.source]
-    chosen = np.flatnonzero(used)
-    sampler = EpochSampler(passes[chosen], dataset.elements[chosen], fit.batch_size, seed)
-    loader = _loader(dataset, chosen, sampler)
-    validation = None
-    if not refit:
-        held_out = np.flatnonzero(rows.split == "validation")
-        in_order = EpochSampler(np.ones(len(held_out)), dataset.elements[held_out], 4096, seed, shuffle=False)
-        validation = _loader(dataset, held_out, in_order)
-    weights = torch.tensor([job.config.data.weights.get(name, 1.0) for name in TARGET_NAMES])
+    """Train one stage; returns True when it is finished, its weights then lie in the folder."""
+    fit = config.training
+    weights = torch.tensor([config.data.weights.get(name, 1.0) for name in TARGET_NAMES])
     loss = MultiTaskLoss(
         torch.from_numpy(standard.mean), torch.from_numpy(standard.sd), weights, fit.scale_exponent
     )
-    rate = fit.refit_learning_rate if refit else fit.learning_rate
-    module = CompositionModule(network, loss, fit, rate, epochs * len(sampler), seed)
-    checkpoints = ModelCheckpoint(
-        job.folder / stage, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
-    )
+    steps = stage.epochs * data.steps(machine.devices)
+    module = CompositionModule(network, loss, fit, stage.learning_rate, steps, data.seed)
+    early = len(data.validation) > 0
+    table = CSVLogger(folder, name="log")
     trainer = lightning.Trainer(
-        accelerator="gpu" if job.accelerator == "cuda" else "cpu",
-        devices=1,
+        accelerator="gpu" if machine.accelerator == "cuda" else "cpu",
+        devices=machine.devices,
+        # Processes are spawned from this one, so that a notebook and a batch job start them alike; on one
+        # machine only, whatever a queueing system has put into the environment.
+        strategy=DDPStrategy(start_method="spawn") if machine.devices > 1 else "auto",
+        plugins=[LightningEnvironment()],
         precision=fit.precision,
-        max_epochs=epochs,
-        max_time=timedelta(hours=job.max_hours) if job.max_hours else None,
+        max_epochs=stage.epochs,
         gradient_clip_val=fit.gradient_clip,
-        logger=CSVLogger(job.folder, name=f"{stage}_log", version=""),
-        callbacks=[checkpoints, *([TQDMProgressBar(refresh_rate=20)] if job.progress else [])],
-        enable_progress_bar=job.progress,
+        # A run that goes on logs into a version of its own: nothing of the earlier part is lost.
+        logger=[table, TensorBoardLogger(folder, name="log", version=table.version)],
+        callbacks=_callbacks(fit.early_stopping_patience if early else None, folder, machine),
+        enable_progress_bar=machine.progress,
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
+        limit_val_batches=1.0 if early else 0,
         log_every_n_steps=50,
     )
-    last = job.folder / stage / "last.ckpt"
-    trainer.fit(module, loader, validation, ckpt_path=last if last.is_file() else None, weights_only=True)
-    return trainer.current_epoch >= epochs
+    last = folder / LAST
+    trainer.fit(module, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
+    return (folder / FINISHED).is_file()
 
 
-def _loader(dataset: LabelledRows, chosen: np.ndarray, sampler: EpochSampler) -> DataLoader[LabelledBatch]:
-    # The sampler yields whole batches of row numbers, so the loader neither batches nor collates.
-    return DataLoader(_Chosen(dataset, chosen), sampler=sampler, batch_size=None)
+def _callbacks(patience: int | None, folder: Path, machine: _Machine) -> list[Callback]:
+    every_epoch = ModelCheckpoint(
+        folder, filename=Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    chosen: list[Callback] = [StopInTime(machine.deadline)]
+    if machine.progress:
+        chosen.append(TQDMProgressBar(refresh_rate=20))
+    if patience is None:
+        return [*chosen, FinishedStage(folder / FINISHED), every_epoch]
+    stopping = EarlyStopping("validation_loss", patience=patience)
+    best = ModelCheckpoint(
+        folder, filename="best", monitor="validation_loss", save_top_k=1, enable_version_counter=False
+    )
+    return [*chosen, stopping, FinishedStage(folder / FINISHED, stopping, best), best, every_epoch]
 
 
-class _Chosen(Dataset[LabelledBatch]):
-    """Some rows of a data set, indexed with whole vectors."""
-
-    def __init__(self, dataset: LabelledRows, chosen: np.ndarray) -> None:
-        self.dataset, self.numbers = dataset, torch.from_numpy(chosen)
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, rows: torch.Tensor) -> LabelledBatch:
-        """Return the rows as one batch."""
-        return self.dataset[self.numbers[rows]]
-
-
-def _quieten() -> None:
+def quieten() -> None:
     """Silence Lightning's notes on workers and hardware: batches are ready tensors, workers only cost."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     for pattern in (".*does not have many workers.*", ".*exists and is not empty.*", ".*litlogger.*"):
         warnings.filterwarnings("ignore", pattern)

@@ -22,7 +22,8 @@ class CompositionModule(lightning.LightningModule):
         config: of the fit.
         learning_rate: peak learning rate.
         steps: optimiser steps in all, for the schedule.
-        seed: dropout in step k depends on (seed, k) alone, so that a resumed run equals an unbroken one.
+        seed: dropout in step k depends on (seed, k, rank) alone, so that a resumed run equals an unbroken
+            one.
     """
 
     def __init__(
@@ -40,18 +41,23 @@ class CompositionModule(lightning.LightningModule):
 
     def on_train_batch_start(self, batch: LabelledBatch, index: int) -> None:
         """Make a step's random numbers a function of seed and step, whatever else drew some before."""
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        step = self.seed * 1_000_003 + self.global_step
+        torch.manual_seed(step * self.trainer.world_size + self.trainer.global_rank)
 
     def training_step(self, batch: LabelledBatch, index: int) -> Tensor:
         """Return the loss of one batch."""
         loss = self.loss(self.network(batch.graphs), batch.targets, batch.censored)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.targets))
+        self._log("train_loss", loss, batch)
         return loss
 
     def validation_step(self, batch: LabelledBatch, index: int) -> None:
         """Log the loss of one held-out batch."""
         loss = self.loss(self.network(batch.graphs), batch.targets, batch.censored)
-        self.log("validation_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.targets))
+        self._log("validation_loss", loss, batch)
+
+    def _log(self, name: str, loss: Tensor, batch: LabelledBatch) -> None:
+        size = len(batch.targets)
+        self.log(name, loss, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return AdamW (no decay on biases, norms and embeddings) and a one-cycle schedule."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
-import multiprocessing
 import platform
-from concurrent.futures import ProcessPoolExecutor
+import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -18,25 +18,21 @@ from numpy.typing import NDArray
 from softlyte.datasets.columns import PHASES
 from softlyte.datasets.writing import write_bytes
 from softlyte.models.calibration import Calibration, calibrate
-from softlyte.models.checkpoint import (
-    Checkpoint,
-    load_state,
-    save_checkpoint,
-)
+from softlyte.models.checkpoint import Checkpoint, load_state, save_checkpoint
 from softlyte.models.config import DEFAULT_CONFIG, ConfigError, TrainingConfig, load_config
 from softlyte.models.evaluation import evaluate
-from softlyte.models.fit import EVALUATED, SHIPPED, MemberJob, fit_member
+from softlyte.models.members import EVALUATED, SHIPPED, MemberJob, fit_members, out_of_fold, rows_of
 from softlyte.models.predictor import Predictor, choose_device
 from softlyte.models.support import Support, main_anion
 from softlyte.models.tasks import TASK_NAMES, TASKS
 from softlyte.models.training_data import (
     Standardisation,
     TrainingRows,
-    load_training_rows,
+    require_every_target,
     source_checksums,
 )
 
-RESOLVED, METRICS = "config.json", "metrics.json"
+RESOLVED, METRICS, OUT_OF_FOLD = "config.json", "metrics.json", "out_of_fold.npz"
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class TrainResult:
 
     Attributes:
         checkpoint: folder to give to `Predictor.load`; None if the time ran out first.
-        metrics: test metrics by target, as in metrics.json.
+        metrics: out-of-fold metrics by target, as in metrics.json.
     """
 
     checkpoint: Path | None
@@ -59,19 +55,23 @@ def train(
     seed: int | None = None,
     max_hours: float | None = None,
     progress: bool = True,
+    devices: int = 1,
 ) -> TrainResult:
     """Train, calibrate, evaluate and save an ensemble; a second call on the same folder continues it.
 
-    The folder receives config.json before work starts, a folder per member (logs, Lightning checkpoint,
-    weights), metrics.json and the finished `checkpoint` folder.
+    The folder receives config.json before work starts, a folder per member (stages with logs, Lightning's
+    checkpoint and weights), out_of_fold.npz (mean and sd [M/K, N, T] and fold [N] of every training row, as
+    predicted by the members that have not seen its chemical system), metrics.json and the finished
+    `checkpoint` folder.
 
     Args:
         config: TOML path or TrainingConfig; None for the configuration of the shipped weights.
         out: run folder.
         device: "auto", "cpu" or "cuda".
         seed: replaces the configuration's seed.
-        max_hours: time for each member's fit; the next call goes on from its checkpoint.
+        max_hours: time for the training; the next call goes on from the checkpoints.
         progress: show progress bars.
+        devices: GPUs (or, on the CPU, processes) that train each member together.
 
     Raises:
         ConfigError: the configuration is not usable, or the folder holds another run.
@@ -89,32 +89,36 @@ def train(
     folder = _open_folder(Path(out), resolved)
     # Read before the expensive work: what is wrong with a table shows now, and the card names these tables.
     checksums = source_checksums(resolved.data.tables)
-    rows = load_training_rows(resolved.data.tables, resolved.data.split_seed)
-    standard = Standardisation.fit(rows.take(rows.split == "train"))
-    processes = 1 if accelerator == "cuda" else min(resolved.ensemble.processes, resolved.ensemble.members)
-    threads = max(1, torch.get_num_threads() // processes)
+    rows = rows_of(resolved)
+    require_every_target(rows)
+    standard = Standardisation.fit(rows)
+    alone = accelerator == "cuda" or devices > 1
+    processes = 1 if alone else min(resolved.ensemble.processes, resolved.ensemble.members)
+    threads = max(1, torch.get_num_threads() // (processes * devices))
+    deadline = None if max_hours is None else time.monotonic() + 3600 * max_hours
     jobs = [
         MemberJob(
             number,
             resolved,
-            resolved.seed,
             folder / f"member_{number}",
             accelerator,
+            devices,
             threads,
-            max_hours,
+            deadline,
             progress and number % processes == 0,
         )
         for number in range(resolved.ensemble.members)
     ]
-    if not all(_fit_all(jobs, processes)):
+    if not fit_members(jobs, processes):
         return TrainResult(None, {})
-    device_used = torch.device(accelerator)
-    evaluated = _checkpoint(jobs, EVALUATED, _card(resolved, rows, standard, checksums, None))
-    predictor = Predictor(evaluated, device_used)
-    calibration = _calibrate(predictor, rows.take(rows.split == "validation"), standard)
-    predictor.calibration = calibration
-    metrics = evaluate(predictor, rows.take(rows.split == "test"))
-    card = _card(resolved, rows, standard, checksums, calibration) | {
+    neutral = _card(resolved, rows, standard, checksums, None)
+    evaluated = [load_state(job.folder / EVALUATED) for job in jobs]
+    mean, sd = out_of_fold(neutral, evaluated, rows, torch.device(accelerator))
+    _save_out_of_fold(folder / OUT_OF_FOLD, mean, sd, rows.fold)
+    predictor = Predictor(Checkpoint(neutral, evaluated))
+    predictor.calibration = _calibrate(predictor, rows, mean, sd, standard)
+    metrics = evaluate(predictor, rows, mean, sd)
+    card = _card(resolved, rows, standard, checksums, predictor.calibration) | {
         "test_metrics": metrics,
         "training": {
             "device": accelerator,
@@ -122,9 +126,8 @@ def train(
             "torch": metadata.version("torch"),
         },
     }
-    shipped = _checkpoint(jobs, SHIPPED, card)
-    save_checkpoint(folder / "checkpoint", card, list(shipped.members))
-    save_checkpoint(folder / "evaluated", card, list(evaluated.members))
+    save_checkpoint(folder / "checkpoint", card, [load_state(job.folder / SHIPPED) for job in jobs])
+    save_checkpoint(folder / "evaluated", card, evaluated)
     write_bytes(folder / METRICS, (json.dumps(metrics, indent=1) + "\n").encode())
     return TrainResult(folder / "checkpoint", metrics)
 
@@ -144,16 +147,13 @@ def _open_folder(folder: Path, config: TrainingConfig) -> Path:
     return folder
 
 
-def _fit_all(jobs: list[MemberJob], processes: int) -> list[bool]:
-    if processes == 1:
-        return [fit_member(job) for job in jobs]
-    # Each member runs alone on its threads: two processes of one thread do more than one of two.
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return list(pool.map(fit_member, jobs))
-
-
-def _checkpoint(jobs: list[MemberJob], name: str, card: dict[str, Any]) -> Checkpoint:
-    return Checkpoint(card, [load_state(job.folder / name) for job in jobs])
+def _save_out_of_fold(
+    path: Path, mean: NDArray[np.float64], sd: NDArray[np.float64], fold: NDArray[np.int64]
+) -> None:
+    """Write the out-of-fold predictions atomically, in single precision."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, mean=mean.astype(np.float32), sd=sd.astype(np.float32), fold=fold)
+    write_bytes(path, buffer.getvalue())
 
 
 def _card(
@@ -172,10 +172,10 @@ def _card(
         "config": json.loads(config.model_dump_json()),
         "standardisation": {"mean": standard.mean.tolist(), "sd": standard.sd.tolist()},
         "elements": sorted({int(z) for z in np.unique(rows.compositions.atomic_numbers)} - {0}),
-        "rows": {side: int((rows.split == side).sum()) for side in ("train", "validation", "test")},
+        "rows": {"all": len(rows), "by_fold": np.bincount(rows.fold).tolist()},
         "tables_sha256": checksums,
         "calibration": (calibration or neutral).to_card(),
-        "support": Support.fit(rows.take(rows.split == "train")).to_card(),
+        "support": Support.fit(rows).to_card(),
         "intended_use": (
             "Ranking Li and Na halide and oxyhalide solid electrolytes by composition. Values with a low "
             "applicability, all soft oxychloride glasses among them, are extrapolations."
@@ -183,8 +183,13 @@ def _card(
     }
 
 
-def _calibrate(predictor: Predictor, rows: TrainingRows, standard: Standardisation) -> Calibration:
-    mean, sd = predictor.raw(rows.compositions, rows.phase, rows.fidelity, rows.temperature_c)
+def _calibrate(
+    predictor: Predictor,
+    rows: TrainingRows,
+    mean: NDArray[np.float64],
+    sd: NDArray[np.float64],
+    standard: Standardisation,
+) -> Calibration:
     sd = np.maximum(sd, predictor.support.least_sd(main_anion(rows.compositions), rows.phase))
     # A censored label is a bound, not a value: it says nothing exact about the spread.
     labels: NDArray[np.float64] = np.where(rows.censored[:, None], np.nan, rows.targets)[:, : len(TASKS)]

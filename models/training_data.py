@@ -1,9 +1,9 @@
-"""Vendored tables become one matrix of targets, each row with its conditions, weight and split."""
+"""Vendored tables become one matrix of targets, each row with its conditions and fold."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from softlyte.datasets.columns import FIDELITIES, PHASES
 from softlyte.datasets.errors import UserError
-from softlyte.datasets.formulas import Compositions
-from softlyte.datasets.splits import split_by_chemical_system
+from softlyte.datasets.formulas import Compositions, chemical_systems
+from softlyte.datasets.splits import grouped_folds
 from softlyte.datasets.tables import load_table, table_checksum
 from softlyte.models.tasks import TARGET_NAMES, TARGET_TRANSFORMS
 
@@ -38,7 +38,7 @@ class TrainingRows:
         targets: [N, len(TARGET_NAMES)] in each task's transformed unit, NaN where not labelled.
         censored: [N] True where the labels are upper bounds, not values.
         source: [N] index into `sources`.
-        split: [N] 'train', 'validation' or 'test'.
+        fold: [N] 0..K-1 by chemical system: what is alike shares a fold.
         sources: table names.
     """
 
@@ -49,7 +49,7 @@ class TrainingRows:
     targets: NDArray[np.float64]
     censored: NDArray[np.bool_]
     source: NDArray[np.int64]
-    split: NDArray[np.str_]
+    fold: NDArray[np.int64]
     sources: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -65,7 +65,7 @@ class TrainingRows:
             self.targets[rows],
             self.censored[rows],
             self.source[rows],
-            self.split[rows],
+            self.fold[rows],
             self.sources,
         )
 
@@ -80,7 +80,6 @@ class _Part:
     labels: dict[str, pd.Series]
     temperature_c: NDArray[np.float64] | float = ROOM_C
     censored: NDArray[np.bool_] | bool = False
-    held_out: NDArray[np.bool_] | bool = False
 
 
 def _log10(values: pd.Series) -> pd.Series:
@@ -152,8 +151,6 @@ def _conductivity_obelix() -> Iterable[_Part]:
         "measured_pellet",
         {"sigma_s_cm": t["log10_sigma_s_cm"]},
         censored=t["censored"].to_numpy(bool),
-        # The official test rows stay unseen whatever side their chemical system falls on.
-        held_out=(t["split"] == "test").to_numpy(),
     )
 
 
@@ -215,17 +212,18 @@ SOURCES: dict[str, Callable[[], Iterable[_Part]]] = {
 """Tables that teach the composition network. Cited glass transitions are checks and never in here."""
 
 
-@lru_cache(maxsize=1)
-def load_training_rows(names: tuple[str, ...] = tuple(SOURCES), seed: int = 0) -> TrainingRows:
+def load_training_rows(
+    names: tuple[str, ...] = tuple(SOURCES), seed: int = 0, folds: int = 5
+) -> TrainingRows:
     """Read and join the tables.
 
-    The split is by chemical system over all tables at once (80/10/10), so that neither a formula nor a
-    near-duplicate is on two sides; the official OBELiX test rows, and all other conductivities of the
-    same compositions, are test rows besides.
+    The folds are by chemical system over all tables at once, so that neither a formula nor a
+    near-duplicate is in two folds.
 
     Args:
         names: tables to read, keys of SOURCES.
-        seed: of the split.
+        seed: of the folds.
+        folds: number of folds.
 
     Raises:
         ValueError: an unknown table name.
@@ -233,6 +231,13 @@ def load_training_rows(names: tuple[str, ...] = tuple(SOURCES), seed: int = 0) -
     unknown = sorted(set(names) - set(SOURCES))
     if unknown:
         raise ValueError(f"no training table {', '.join(unknown)}; there are {', '.join(SOURCES)}")
+    rows, systems = _joined_tables(names)
+    return replace(rows, fold=grouped_folds(systems, folds, seed))
+
+
+@lru_cache(maxsize=1)
+def _joined_tables(names: tuple[str, ...]) -> tuple[TrainingRows, list[str]]:
+    """Return the rows of the tables, all in fold 0, and their chemical systems."""
     parts = [(number, part) for number, name in enumerate(names) for part in SOURCES[name]()]
     compositions = Compositions.concatenate(
         [Compositions.from_formulas(part.formulas.tolist()) for _, part in parts]
@@ -249,12 +254,7 @@ def load_training_rows(names: tuple[str, ...] = tuple(SOURCES), seed: int = 0) -
         for label, values in part.labels.items():
             targets[start : start + size, TARGET_NAMES.index(label)] = values.to_numpy(float)
         start += size
-    split = split_by_chemical_system(compositions, seed=seed).astype("<U10")
-    held_out = joined(lambda p: p.held_out, bool)
-    sigma = ~np.isnan(targets[:, TARGET_NAMES.index("sigma_s_cm")])
-    keys = compositions.keys()
-    split[held_out | (sigma & np.isin(keys, np.unique(keys[held_out])))] = "test"
-    return TrainingRows(
+    rows = TrainingRows(
         compositions,
         joined(lambda p: p.phase, np.int64),
         joined(lambda p: _fidelity(p.fidelity), np.int64),
@@ -262,9 +262,10 @@ def load_training_rows(names: tuple[str, ...] = tuple(SOURCES), seed: int = 0) -
         targets,
         joined(lambda p: p.censored, bool),
         np.repeat([number for number, _ in parts], sizes),
-        split,
+        np.zeros(len(compositions), np.int64),
         names,
     )
+    return rows, list(chemical_systems(compositions))
 
 
 def _fidelity(value: NDArray[np.int64] | str) -> NDArray[np.int64] | int:
@@ -285,15 +286,24 @@ class Standardisation:
 
     @classmethod
     def fit(cls, rows: TrainingRows) -> Standardisation:
-        """Fit on labelled, uncensored rows; raises TrainingDataError if a task has no label at all."""
+        """Fit on labelled, uncensored rows; a target with fewer than two labels gets mean 0 and sd 1."""
         values = np.where(rows.censored[:, None], np.nan, rows.targets)
-        counts = (~np.isnan(values)).sum(axis=0)
-        if (counts < 2).any():
-            missing = [n for n, c in zip(TARGET_NAMES, counts, strict=True) if c < 2]
-            raise TrainingDataError(
-                f"no training rows for {', '.join(missing)}; add the tables that hold them"
-            )
-        return cls(np.nanmean(values, axis=0), np.nanstd(values, axis=0))
+        mean, sd = np.zeros(len(TARGET_NAMES)), np.ones(len(TARGET_NAMES))
+        known = _label_counts(rows) >= 2
+        mean[known], spread = np.nanmean(values[:, known], axis=0), np.nanstd(values[:, known], axis=0)
+        sd[known] = np.where(spread > 0, spread, 1.0)
+        return cls(mean, sd)
+
+
+def require_every_target(rows: TrainingRows) -> None:
+    """Raise TrainingDataError if a target has no labels to learn from."""
+    missing = [name for name, n in zip(TARGET_NAMES, _label_counts(rows), strict=True) if n < 2]
+    if missing:
+        raise TrainingDataError(f"no training rows for {', '.join(missing)}; add the tables that hold them")
+
+
+def _label_counts(rows: TrainingRows) -> NDArray[np.int64]:
+    return np.asarray((~np.isnan(rows.targets) & ~rows.censored[:, None]).sum(axis=0), np.int64)
 
 
 assert len(TARGET_NAMES) == len(TARGET_TRANSFORMS)  # noqa: S101 - a table of constants

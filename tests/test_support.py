@@ -23,7 +23,7 @@ def rows_of(formulas: list[str], phase: int, task: int, values: list[float], sou
         targets,
         np.zeros(n, bool),
         np.full(n, source),
-        np.full(n, "train"),
+        np.zeros(n, int),
         ("conductivity_obelix",),
     )
 

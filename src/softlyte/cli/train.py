@@ -19,13 +19,16 @@ def command(
     seed: Annotated[int | None, typer.Option(help="Replaces the configuration's seed.")] = None,
     max_hours: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Stop each member's fit after this time; run again to go on."),
+        typer.Option(min=0.0, help="Stop the training after this time; run again to go on."),
     ] = None,
+    devices: Annotated[
+        int, typer.Option(min=1, help="GPUs (on the CPU: processes) that train each network together.")
+    ] = 1,
 ) -> None:
     """Train, calibrate, evaluate and save an ensemble of composition networks."""
     from softlyte.models.train import train
 
-    result = train(config, out=out, device=device, seed=seed, max_hours=max_hours)
+    result = train(config, out=out, device=device, seed=seed, max_hours=max_hours, devices=devices)
     if result.checkpoint is None:
         note(f"the time is used up; run the same command again to go on in {out}")
         return
@@ -35,5 +38,5 @@ def command(
         for target, subsets in result.metrics.items()
         for subset, values in subsets.items()
     ]
-    print_table(["target", "subset", *keys], rows, "Held-out test rows (transformed units)", right=keys)
+    print_table(["target", "subset", *keys], rows, "Out-of-fold rows (transformed units)", right=keys)
     note(f"the ensemble is in {result.checkpoint}; use it with --weights {result.checkpoint}")

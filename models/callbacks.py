@@ -1,0 +1,74 @@
+"""Lightning callbacks of a fit: the time limit and what a finished stage leaves behind."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+
+from softlyte.models.checkpoint import save_state
+
+
+class StopInTime(Callback):
+    """Stop after the last whole epoch that fits before the deadline, so that going on later is exact.
+
+    Args:
+        deadline: on the clock of `time.monotonic`; None never stops.
+    """
+
+    def __init__(self, deadline: float | None) -> None:
+        self.deadline = deadline
+        self._started = 0.0
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Note when the epoch began."""
+        self._started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Stop if another epoch as long as this one would end too late; all ranks decide alike."""
+        now = time.monotonic()
+        module.log("epoch_seconds", now - self._started)
+        late = self.deadline is not None and now + (now - self._started) > self.deadline
+        if trainer.strategy.reduce_boolean_decision(late, all=False):
+            trainer.should_stop = True
+
+
+class FinishedStage(Callback):
+    """Write the stage's weights once it is complete: the best epoch's with early stopping, else the last.
+
+    Args:
+        path: safetensors file to write; its presence says that the stage is finished.
+        stopping: the early stopping of this stage, if any.
+        best: keeps the checkpoint of the best epoch; needed with early stopping.
+    """
+
+    def __init__(
+        self, path: Path, stopping: EarlyStopping | None = None, best: ModelCheckpoint | None = None
+    ) -> None:
+        self.path, self.stopping, self.best = path, stopping, best
+
+    def _stopped_early(self) -> bool:
+        return self.stopping is not None and self.stopping.wait_count >= self.stopping.patience
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Do not train on if the run was killed between its early stop and the writing of the weights."""
+        if self._stopped_early():
+            trainer.should_stop = True
+
+    def on_fit_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Write the weights if every epoch is done or early stopping has ended the stage."""
+        complete = self._stopped_early() or trainer.current_epoch >= (trainer.max_epochs or 0)
+        if not complete or not trainer.is_global_zero:
+            return
+        state = {
+            key.removeprefix("network."): value
+            for key, value in module.state_dict().items()
+            if key.startswith("network.")
+        }
+        if self.best is not None:
+            saved = torch.load(self.best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+            state = {key: saved[f"network.{key}"] for key in state}
+        save_state(self.path, state)
