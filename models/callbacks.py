@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -9,7 +10,12 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
+from softlyte.datasets.errors import UserError
 from softlyte.models.checkpoint import save_state
+
+
+class RankError(UserError):
+    """Processes that train together disagree; the message names the folder and the remedy."""
 
 
 class StopInTime(Callback):
@@ -36,6 +42,27 @@ class StopInTime(Callback):
             trainer.should_stop = True
 
 
+class EpochLines(Callback):
+    """Print a line for each epoch on stderr: what a batch job's log file should hold instead of a bar.
+
+    Args:
+        name: of what is trained.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Print the epoch, its losses and its time."""
+        shown = ("train_loss", "validation_loss", "epoch_seconds")
+        known = [
+            f"{k} {float(trainer.callback_metrics[k]):.4g}" for k in shown if k in trainer.callback_metrics
+        ]
+        if trainer.is_global_zero:
+            epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+            print(f"{self.name}: epoch {epoch}, {', '.join(known)}", file=sys.stderr, flush=True)
+
+
 class FinishedStage(Callback):
     """Write the stage's weights once it is complete: the best epoch's with early stopping, else the last.
 
@@ -57,6 +84,18 @@ class FinishedStage(Callback):
         """Do not train on if the run was killed between its early stop and the writing of the weights."""
         if self._stopped_early():
             trainer.should_stop = True
+
+    def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Raise RankError unless all processes that train together hold the same weights."""
+        if trainer.world_size == 1:
+            return
+        own = torch.stack([p.detach().double().sum() for p in module.parameters()])
+        every = trainer.strategy.all_gather(own)
+        if not (every == own).all():
+            raise RankError(
+                f"the {trainer.world_size} processes of {self.path.parent} ended with different weights; "
+                "delete that folder and train on one device"
+            )
 
     def on_fit_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Write the weights if every epoch is done or early stopping has ended the stage."""

@@ -99,10 +99,19 @@ class FitConfig(_Strict):
 
 
 class EnsembleConfig(_Strict):
-    """Members, and how many are trained at once (each in a process of its own with one thread)."""
+    """How many members, and where they are trained.
+
+    Attributes:
+        members: networks of the ensemble, a multiple of the folds.
+        processes: members that are trained at once on the CPU, each in a process of its own; with a GPU
+            or several devices a member, one after the other.
+        devices: GPUs (on the CPU: processes) that train one member together; each takes batches of
+            `batch_size` of its own and the gradients are averaged.
+    """
 
     members: int = Field(10, ge=1, le=64)
     processes: int = Field(2, ge=1, le=64)
+    devices: int = Field(1, ge=1, le=64)
 
 
 class DataConfig(_Strict):

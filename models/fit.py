@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 import warnings
 import zlib
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from softlyte.datasets.splits import split_by_chemical_system
 from softlyte.models.batches import LabelledRows, StageData
-from softlyte.models.callbacks import FinishedStage, StopInTime
+from softlyte.models.callbacks import EpochLines, FinishedStage, StopInTime
 from softlyte.models.checkpoint import load_state, load_strictly
 from softlyte.models.config import StageConfig, TrainingConfig
 from softlyte.models.loss import MultiTaskLoss
@@ -94,8 +95,9 @@ def fit_network(
         accelerator: "cpu" or "cuda".
         devices: processes (CPU) or GPUs that share each batch's gradient.
         threads: of torch in each process.
-        max_hours: stop after the last whole epoch that ends in this time; None for no limit.
-        progress: True to show a bar.
+        max_hours: stop after the last whole epoch that ends in this time (after one at least, unless it is
+            0 or less); None for no limit.
+        progress: True to show a bar on a terminal, else a line for each epoch.
 
     Raises:
         TrainingDataError: a stage draws no row.
@@ -112,11 +114,14 @@ def fit_network(
     if start is not None:
         load_strictly(network, start, "the starting weights")
     dataset: LabelledRows | None = None
+    # A call with any time at all trains one epoch at least: calls with too short a limit still get on.
+    trained = max_hours is not None and max_hours <= 0
     for stage in stages:
         finished = folder / stage.name / FINISHED
         if not finished.is_file():
-            if machine.out_of_time():
+            if trained and machine.out_of_time():
                 return FitOutcome(None, standard)
+            trained = True
             dataset = dataset or LabelledRows(rows, standard)
             data = _stage_data(config, rows, used, dataset, stage, _stage_seed(seed, stage), threads)
             if not _run_stage(config, network, standard, data, stage, folder / stage.name, machine):
@@ -192,12 +197,12 @@ def _run_stage(
         # A run that goes on logs into a version of its own: nothing of the earlier part is lost.
         logger=[table, TensorBoardLogger(folder, name="log", version=table.version)],
         callbacks=_callbacks(fit.early_stopping_patience if early else None, folder, machine),
-        enable_progress_bar=machine.progress,
+        enable_progress_bar=machine.progress and sys.stderr.isatty(),
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         limit_val_batches=1.0 if early else 0,
-        log_every_n_steps=50,
+        log_every_n_steps=min(50, data.steps(machine.devices)),
     )
     last = folder / LAST
     trainer.fit(module, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
@@ -210,7 +215,8 @@ def _callbacks(patience: int | None, folder: Path, machine: _Machine) -> list[Ca
     )
     chosen: list[Callback] = [StopInTime(machine.deadline)]
     if machine.progress:
-        chosen.append(TQDMProgressBar(refresh_rate=20))
+        name = f"{folder.parent.name} {folder.name}"
+        chosen.append(TQDMProgressBar(refresh_rate=20) if sys.stderr.isatty() else EpochLines(name))
     if patience is None:
         return [*chosen, FinishedStage(folder / FINISHED), every_epoch]
     stopping = EarlyStopping("validation_loss", patience=patience)
@@ -224,5 +230,6 @@ def quieten() -> None:
     """Silence Lightning's notes on workers and hardware: batches are ready tensors, workers only cost."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
-    for pattern in (".*does not have many workers.*", ".*exists and is not empty.*", ".*litlogger.*"):
-        warnings.filterwarnings("ignore", pattern)
+    noise = ("does not have many workers", "exists and is not empty", "litlogger", "isinstance.treespec")
+    for part in noise:
+        warnings.filterwarnings("ignore", f".*{part}.*")

@@ -33,17 +33,15 @@ class MemberJob:
         config: of the whole run.
         folder: of the member, for its stages and finished weights.
         accelerator: "cpu" or "cuda".
-        devices: processes or GPUs that train the member together.
         threads: of torch in each process.
         deadline: on the clock of `time.monotonic`, which all processes of a machine share; None for none.
-        progress: True to show a bar.
+        progress: True to show how it gets on.
     """
 
     number: int
     config: TrainingConfig
     folder: Path
     accelerator: str
-    devices: int
     threads: int
     deadline: float | None
     progress: bool
@@ -84,7 +82,7 @@ def fit_member(job: MemberJob) -> bool:
                 start=start,
                 standard=standard,
                 accelerator=job.accelerator,
-                devices=job.devices,
+                devices=job.config.ensemble.devices,
                 threads=job.threads,
                 max_hours=job.hours_left(),
                 progress=job.progress,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import platform
+import sys
 import time
 from dataclasses import dataclass
 from importlib import metadata
@@ -22,7 +23,7 @@ from softlyte.models.checkpoint import Checkpoint, load_state, save_checkpoint
 from softlyte.models.config import DEFAULT_CONFIG, ConfigError, TrainingConfig, load_config
 from softlyte.models.evaluation import evaluate
 from softlyte.models.members import EVALUATED, SHIPPED, MemberJob, fit_members, out_of_fold, rows_of
-from softlyte.models.predictor import Predictor, choose_device
+from softlyte.models.predictor import DeviceError, Predictor, choose_device
 from softlyte.models.support import Support, main_anion
 from softlyte.models.tasks import TASK_NAMES, TASKS
 from softlyte.models.training_data import (
@@ -55,7 +56,7 @@ def train(
     seed: int | None = None,
     max_hours: float | None = None,
     progress: bool = True,
-    devices: int = 1,
+    devices: int | None = None,
 ) -> TrainResult:
     """Train, calibrate, evaluate and save an ensemble; a second call on the same folder continues it.
 
@@ -71,17 +72,26 @@ def train(
         seed: replaces the configuration's seed.
         max_hours: time for the training; the next call goes on from the checkpoints.
         progress: show progress bars.
-        devices: GPUs (or, on the CPU, processes) that train each member together.
+        devices: GPUs (on the CPU: processes) that train each member together; replaces the
+            configuration's number.
 
     Raises:
         ConfigError: the configuration is not usable, or the folder holds another run.
         TrainingDataError: the chosen tables hold no label of some property.
-        DeviceError: CUDA was asked for and is not there.
+        DeviceError: CUDA, or so many GPUs, are not there.
     """
     resolved = config if isinstance(config, TrainingConfig) else load_config(config or DEFAULT_CONFIG)
     if seed is not None:
         resolved = resolved.model_copy(update={"seed": seed})
+    if devices is not None:
+        ensemble = resolved.ensemble.model_copy(update={"devices": devices})
+        resolved = resolved.model_copy(update={"ensemble": ensemble})
     accelerator = choose_device(device).type
+    devices = resolved.ensemble.devices
+    if accelerator == "cuda" and devices > torch.cuda.device_count():
+        raise DeviceError(
+            f"{devices} GPUs asked for, {torch.cuda.device_count()} there; give fewer --devices"
+        )
     if accelerator == "cpu" and resolved.training.precision != "32-true":
         raise ConfigError(
             f"precision {resolved.training.precision} needs CUDA; use 32-true or a machine with a GPU"
@@ -102,10 +112,9 @@ def train(
             resolved,
             folder / f"member_{number}",
             accelerator,
-            devices,
             threads,
             deadline,
-            progress and number % processes == 0,
+            progress and (number % processes == 0 or not sys.stderr.isatty()),
         )
         for number in range(resolved.ensemble.members)
     ]

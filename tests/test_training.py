@@ -18,6 +18,7 @@ from softlyte.models.tasks import TARGET_NAMES, TASK_NAMES
 from softlyte.models.train import train
 from softlyte.models.training_data import SOURCES, TrainingDataError, load_training_rows
 
+ROOT = Path(__file__).parent.parent
 FEW = dict.fromkeys(SOURCES, 0.02)
 TINY = TrainingConfig.model_validate(
     {
@@ -138,6 +139,8 @@ def test_a_killed_run_resumes_to_the_same_weights(
 def test_folder_of_another_run_is_refused(run: Path) -> None:
     with pytest.raises(ConfigError, match="another configuration"):
         train(TINY.model_copy(update={"seed": 9}), run, device="cpu", progress=False)
+    with pytest.raises(ConfigError, match="another configuration"):
+        train(TINY, run, device="cpu", progress=False, devices=2)
 
 
 def test_half_precision_needs_cuda(tmp_path: Path) -> None:
@@ -192,8 +195,9 @@ def test_missing_configuration(tmp_path: Path) -> None:
         load_config(tmp_path / "none.toml")
 
 
-def test_shipped_configuration_is_valid() -> None:
-    assert load_config(DEFAULT_CONFIG).training.stages_of("all")
+@pytest.mark.parametrize("path", [DEFAULT_CONFIG, ROOT / "examples" / "train_small.toml"])
+def test_configurations_that_come_along_are_valid(path: Path) -> None:
+    assert load_config(path).training.stages_of("all")
 
 
 def test_unknown_device() -> None:

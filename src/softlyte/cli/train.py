@@ -22,8 +22,9 @@ def command(
         typer.Option(min=0.0, help="Stop the training after this time; run again to go on."),
     ] = None,
     devices: Annotated[
-        int, typer.Option(min=1, help="GPUs (on the CPU: processes) that train each network together.")
-    ] = 1,
+        int | None,
+        typer.Option(min=1, help="GPUs (on the CPU: processes) that train each network together."),
+    ] = None,
 ) -> None:
     """Train, calibrate, evaluate and save an ensemble of composition networks."""
     from softlyte.models.train import train
@@ -34,7 +35,7 @@ def command(
         return
     keys = ("rows", "mae", "rmse", "spearman", "coverage")
     rows = [
-        [target, subset, *(f"{values[key]:.4g}" for key in keys)]
+        [target, subset, f"{values['rows']:,}", *(f"{values[key]:.3g}" for key in keys[1:])]
         for target, subsets in result.metrics.items()
         for subset, values in subsets.items()
     ]
