@@ -98,6 +98,10 @@ class ProgrammeHull:
         upper = [-self._solve(-direction, row, e).fun for row, e in zip(x, energy, strict=True)]
         return np.array(lower, dtype=np.float64), np.array(upper, dtype=np.float64)
 
+    def potentials(self, x: Array) -> Array:
+        """Return chemical potentials in equilibrium at composition x [k], [k] eV/atom."""
+        return np.asarray(self._solve(-x).x, dtype=np.float64)
+
     def mixture(self, x: Array) -> Array:
         """See `SystemHull.mixture`."""
         # The multipliers of the constraints are the amounts of the phases (strong duality).
@@ -133,18 +137,37 @@ class FacetHull:
     """
 
     def __init__(self, fractions: Array, energies: Array) -> None:
+        self._take(fractions, energies)
+        self.potentials, self.members = self._facets()
+        self._solid = self._solid_facets()
+
+    @classmethod
+    def from_facets(
+        cls, fractions: Array, energies: Array, potentials: Array, members: NDArray[np.int64]
+    ) -> FacetHull:
+        """Return the hull whose facets (see Attributes) were found before for the same entries."""
+        hull = cls.__new__(cls)
+        hull._take(fractions, energies)
+        hull.potentials, hull.members = potentials, members
+        hull._solid = hull._solid_facets()
+        return hull
+
+    def _take(self, fractions: Array, energies: Array) -> None:
         k = fractions.shape[1]
         self.programme = ProgrammeHull(fractions, energies)
         self._phases = np.vstack([fractions, np.eye(k)])
         self._energies = np.concatenate([energies, np.zeros(k)])
-        self.potentials, self.members, self._solid = self._facets()
 
-    def _facets(self) -> tuple[Array, NDArray[np.int64], NDArray[np.bool_]]:
+    def _solid_facets(self) -> NDArray[np.bool_]:
+        """Tell which facets' phases are linearly independent, [F]."""
+        return np.asarray(np.abs(np.linalg.det(self._phases[self.members])) > _SLIVER)
+
+    def _facets(self) -> tuple[Array, NDArray[np.int64]]:
         k = self._phases.shape[1]
         elements = np.arange(len(self._phases) - k, len(self._phases))
         # Phases above the elements are never corners; without others the elements are the only facet.
         below = np.flatnonzero(self._energies < -_FEASIBLE)
-        nothing = np.zeros((1, k)), elements[None, :], np.ones(1, dtype=bool)
+        nothing = np.zeros((1, k)), elements[None, :]
         if not len(below) or k == 1:
             return nothing
         chosen = np.concatenate([below, elements])
@@ -167,7 +190,7 @@ class FacetHull:
         potentials[exact] = solved[exact]
         if not self._feasible(potentials).all():
             raise QhullError("a facet of the hull lies above one of the phases")
-        return potentials, members, solid
+        return potentials, members
 
     def _feasible(self, potentials: Array) -> NDArray[np.bool_]:
         """Tell which corners [n, k] break no phase's constraint, [n]."""

@@ -1,9 +1,8 @@
-"""Energies above the hull, decomposition products and electrochemical windows for batches of formulas."""
+"""Energies above the hull and electrochemical windows for batches of formulas."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlyte.datasets.formulas import Compositions, symbols
-from softlyte.featurize.convex_hull import EQUILIBRIUM_TOLERANCE, SystemHull, system_hull
+from softlyte.featurize.chemical_systems import chemical_system_groups
+from softlyte.featurize.convex_hull import EQUILIBRIUM_TOLERANCE, SystemHull
+from softlyte.featurize.corrections import correction
+from softlyte.featurize.functionals import PBE, refuse_mixing
+from softlyte.featurize.hull_cache import HullCache
+from softlyte.featurize.hull_systems import ChemicalSystem, HullSystems, entries_checksum
 from softlyte.featurize.stoichiometry import whole_number_stoichiometry
 
 Array = NDArray[np.float64]
@@ -22,8 +26,6 @@ MOBILE_IONS = ("Li", "Na")
 """Ions whose potential scale the windows use; both carry one charge, so V = -mu in eV."""
 
 _SELF = 1e-7  # eV/atom: an entry this close to the hull that it belongs to is part of it
-_TRACE = 1e-6  # atomic fraction below which a decomposition product is rounding noise
-_CACHED_SYSTEMS = 20_000  # chemical systems kept, some 30 kB each
 
 
 @dataclass(frozen=True)
@@ -48,81 +50,102 @@ class HullResult:
     reason: NDArray[np.object_]
 
 
-@dataclass(frozen=True)
-class _System:
-    """One chemical system: its elements, its competing entries (rows of the store) and their hull."""
-
-    numbers: tuple[int, ...]
-    rows: Rows
-    hull: SystemHull
-
-
 class HullStore:
     """Formation energies of many phases, asked for hulls at any composition between them.
 
-    A chemical system's hull is built at its first use and kept. Elements are on every hull at 0 eV/atom.
-    Of several entries of one reduced composition the lowest counts. Temperature and pressure are zero,
-    and all energies must be of one kind: entries of different functionals must not be mixed.
+    A chemical system's hull is built at its first use and kept, in memory and, with a cache, on disk.
+    Elements are on every hull at 0 eV/atom. Of several entries of one reduced composition the lowest
+    counts. Temperature and pressure are zero, and all energies must be of one kind: entries of different
+    functionals must not be mixed.
 
     Args:
         compositions: [Q] phases.
         energies: [Q] formation energies, eV/atom.
         name: what messages call the collection.
+        functional: kind of the energies, one of `functionals.FUNCTIONALS`.
+        corrections: names of `corrections.CORRECTIONS` that the energies already contain.
+        cache: where the hulls of this collection lie on disk; None keeps them in memory alone.
 
     Raises:
         ValueError: an energy is not finite (the message names the formula) or the lengths differ.
     """
 
-    def __init__(self, compositions: Compositions, energies: Array, name: str = "the entries") -> None:
-        energies = np.asarray(energies, dtype=np.float64)
-        if energies.shape != (len(compositions),):
-            raise ValueError(
-                f"{len(compositions)} compositions need as many energies, not shape {energies.shape}"
-            )
-        bad = np.flatnonzero(~np.isfinite(energies))
-        if len(bad):
-            formula = compositions[bad[:1]].formulas()[0]
-            raise ValueError(f"the energy of {formula} (entry {bad[0]}) is not finite; leave the entry out")
-        order = np.argsort(energies, kind="stable")
-        _, first = np.unique(compositions.keys()[order], return_index=True)
-        rows = np.sort(order[first])
-        self.name = name
-        self._compositions = compositions[rows]
-        self._energies = energies[rows]
-        self._row_of = {key.tobytes(): row for row, key in enumerate(self._compositions.keys())}
-        z = self._compositions.atomic_numbers
-        compound = (z > 0).sum(axis=1) > 1
-        self._covered = np.zeros(256, dtype=bool)
-        self._covered[np.unique(z[compound])] = True
-        # Only a phase below the elements can be on a hull.
-        self._competing = np.flatnonzero(compound & (self._energies < 0))
-        self._masks = _element_masks(z[self._competing])
-        self._fractions = self._compositions.fractions()
-        self._systems: OrderedDict[tuple[int, ...], _System] = OrderedDict()
+    def __init__(
+        self,
+        compositions: Compositions,
+        energies: Array,
+        name: str = "the entries",
+        functional: str = PBE,
+        corrections: Sequence[str] = (),
+        cache: HullCache | None = None,
+    ) -> None:
+        self.systems = HullSystems(compositions, energies, name, cache)
+        self.functional = functional
+        self.corrections = tuple(corrections)
 
     @classmethod
-    def from_table(cls, name: str = "formation_energy") -> HullStore:
-        """Build from the unflagged rows of a table with formula and formation_energy_ev_atom.
+    def from_table(
+        cls, name: str = "formation_energy", corrections: Sequence[str] = (), cached: bool = True
+    ) -> HullStore:
+        """Build from the unflagged rows of a table with formula and formation_energy_ev_atom (PBE).
+
+        Args:
+            name: of the table.
+            corrections: names of `corrections.CORRECTIONS` to add to every energy.
+            cached: keep hulls on disk, under the checksum of the table (see `hull_cache`).
 
         Raises:
             TableError: there is no such table.
+            CorrectionError: there is no such correction.
         """
-        from softlyte.datasets.tables import load_table
+        from softlyte.datasets.tables import load_card, load_table
 
         table = load_table(name)
         if "flag" in table:
             table = table[table["flag"].fillna("") == ""]
+        compositions = Compositions.from_formulas(table["formula"])
         energies = table["formation_energy_ev_atom"].to_numpy(np.float64)
-        return cls(Compositions.from_formulas(table["formula"]), energies, f"the table {name}")
+        energies = energies + correction(corrections, compositions)
+        checksum = "-".join([*sorted(corrections), load_card(name).sha256])
+        cache = HullCache(checksum) if cached else None
+        return cls(compositions, energies, f"the table {name}", PBE, corrections, cache)
+
+    def extended(
+        self, compositions: Compositions, energies: Array, functional: str, name: str, cached: bool = True
+    ) -> HullStore:
+        """Return a store that holds further phases besides; of one composition the lower energy counts.
+
+        Args:
+            compositions: [M] further phases.
+            energies: [M] formation energies, eV/atom, without corrections: the store's are added.
+            functional: kind of these energies.
+            name: what messages call them.
+            cached: keep the new store's hulls on disk, under the checksum of all its entries.
+
+        Raises:
+            FunctionalError: the energies are of another kind than this store's.
+            ValueError: an energy is not finite or the lengths differ.
+        """
+        refuse_mixing(self.functional, functional, name)
+        joined = Compositions.concatenate([self.systems.compositions, compositions])
+        values = np.concatenate([self.systems.energies, self.corrected(compositions, energies)])
+        cache = HullCache(entries_checksum(joined, values)) if cached else None
+        name = f"{self.systems.name} and {name}" if len(self) else name
+        return HullStore(joined, values, name, self.functional, self.corrections, cache)
+
+    def corrected(self, compositions: Compositions, energies: Array) -> Array:
+        """Return energies, [N] or [S, N] eV/atom, with the corrections that the store's own contain."""
+        values = np.asarray(energies, dtype=np.float64)
+        return values + correction(self.corrections, compositions) if self.corrections else values
 
     def __len__(self) -> int:
         """Return the number of phases, one for each reduced composition."""
-        return len(self._energies)
+        return len(self.systems)
 
     def known_energy(self, compositions: Compositions) -> Array:
         """Return the formation energy of compositions that the collection holds, else NaN, [N] eV/atom."""
-        rows = self._lookup(whole_number_stoichiometry(compositions))
-        return np.where(rows >= 0, self._energies[rows], np.nan)
+        rows = self.systems.lookup(whole_number_stoichiometry(compositions))
+        return np.where(rows >= 0, self.systems.energies[rows], np.nan)
 
     def hull_energy(self, compositions: Compositions, exclude_self: bool = True) -> Array:
         """Return the energy of the phases that compete at each composition.
@@ -156,37 +179,6 @@ class HullStore:
         """
         result = self.evaluate(compositions, mobile_ion, energies, metastable)
         return result.reduction_v, result.oxidation_v
-
-    def decomposition(self, composition: Compositions, exclude_self: bool = True) -> dict[str, float]:
-        """Return the stable mixture of competing phases at one composition.
-
-        Args:
-            composition: one row.
-            exclude_self: leave out the phase of the same reduced composition.
-
-        Returns:
-            Reduced formula to molar fraction (of formula units, summing to 1), largest first.
-
-        Raises:
-            ValueError: more than one row, or an element without entries.
-        """
-        if len(composition) != 1:
-            raise ValueError(f"decomposition takes one composition, not {len(composition)}")
-        reason = self._refusals(composition)[0]
-        if reason:
-            raise ValueError(f"{composition.formulas()[0]}: {reason}")
-        composition = whole_number_stoichiometry(composition)
-        (numbers, _), *_ = _groups(composition, np.array([True]))
-        system = self._system(numbers)
-        if exclude_self:
-            system = self._without(system, int(self._lookup(composition)[0]))
-        shares = system.hull.mixture(composition.fractions()[0, : len(numbers)])
-        phases = self._compositions[system.rows]
-        atoms = np.concatenate([phases.integer_amounts().sum(axis=1), np.ones(len(numbers))])
-        moles = np.where(shares > _TRACE, shares, 0.0) / atoms
-        names = [*phases.formulas(), *(symbols()[z] for z in numbers)]
-        order = [i for i in np.argsort(-moles, kind="stable") if moles[i] > 0]
-        return {names[i]: float(moles[i] / moles.sum()) for i in order}
 
     def evaluate(
         self,
@@ -231,20 +223,22 @@ class HullStore:
         if energies is not None and np.shape(energies) != (n,):
             raise ValueError(f"{n} compositions need as many energies, not shape {np.shape(energies)}")
         compositions = whole_number_stoichiometry(compositions)
-        rows = self._lookup(compositions)
-        known = np.where(rows >= 0, self._energies[rows], np.nan)
+        rows = self.systems.lookup(compositions)
+        known = np.where(rows >= 0, self.systems.energies[rows], np.nan)
         own = known if energies is None else np.asarray(energies, dtype=np.float64)
         ions = np.zeros(n, dtype=np.uint8) if mobile_ion is None else _ion_numbers(mobile_ion)
-        reason = self._refusals(compositions)
+        reason = self.systems.refusals(compositions)
         values = np.full((4, n), np.nan)
-        for numbers, group in _groups(compositions, reason == ""):
+        for numbers, group in chemical_system_groups(compositions, reason == ""):
             x = compositions.amounts[group, : len(numbers)]
             x = x / x.sum(axis=1, keepdims=True)
             values[:, group] = self._ask(
-                self._system(numbers), x, rows[group], own[group], ions[group], exclude_self
+                self.systems.system(numbers), x, rows[group], own[group], ions[group], exclude_self
             )
             if progress is not None:
                 progress(len(group))
+        if self.systems.cache is not None:
+            self.systems.cache.flush()
         hull_energy, competing, reduction, oxidation = values
         if mobile_ion is not None:
             _explain_ions(compositions, mobile_ion, ions, reason)
@@ -259,7 +253,7 @@ class HullStore:
 
     def _ask(
         self,
-        system: _System,
+        system: ChemicalSystem,
         x: Array,
         rows: Rows,
         own: Array,
@@ -280,7 +274,7 @@ class HullStore:
             [4, n] hull energy, energy of the phases that compete for the window, reduction_v, oxidation_v.
         """
         whole = system.hull.energy(x)
-        known = np.where(rows >= 0, self._energies[rows], np.nan)
+        known = np.where(rows >= 0, self.systems.energies[rows], np.nan)
         # An entry is in its own way only where it is a corner of the hull.
         corner = known <= whole + _SELF
         replaced = corner & ~(np.abs(own - known) <= _SELF)
@@ -288,7 +282,7 @@ class HullStore:
         level[corner & ~replaced] = whole[corner & ~replaced]
         out = np.full((4, len(x)), np.nan)
         for i in np.flatnonzero(replaced | (corner & exclude_self)):
-            rest = self._without(system, int(rows[i])).hull
+            rest = self.systems.without(system, int(rows[i])).hull
             competing[i] = rest.energy(x[i : i + 1])[0]
             if replaced[i] and ions[i] in system.numbers:
                 level[i] = np.fmin(own[i], competing[i])
@@ -301,74 +295,12 @@ class HullStore:
         out[:2] = competing if exclude_self else whole, competing
         return out
 
-    def _lookup(self, compositions: Compositions) -> Rows:
-        """Return the entry of the same reduced composition, [N], -1 where there is none."""
-        keys = compositions.keys()
-        return np.fromiter((self._row_of.get(key.tobytes(), -1) for key in keys), np.int64, len(keys))
-
-    def _refusals(self, compositions: Compositions) -> NDArray[np.object_]:
-        """Return why each row cannot be placed on a hull, [N] str, empty where it can."""
-        z = compositions.atomic_numbers
-        reason = np.full(len(z), "", dtype=object)
-        for row in np.flatnonzero(((z > 0) & ~self._covered[z]).any(axis=1)):
-            missing = ", ".join(symbols()[i] for i in z[row] if i and not self._covered[i])
-            reason[row] = f"no compound of {missing} in {self.name}"
-        amounts = compositions.amounts.sum(axis=1)
-        reason[~(np.isfinite(amounts) & (amounts > 0))] = "no atoms"
-        return reason
-
-    def _system(self, numbers: tuple[int, ...]) -> _System:
-        """Return one chemical system, built at its first use."""
-        found = self._systems.get(numbers)
-        if found is None:
-            mask = _element_masks(np.array([numbers], dtype=np.uint8))[0]
-            rows = self._competing[((self._masks & ~mask) == 0).all(axis=1)]
-            found = self._systems[numbers] = self._build(numbers, rows)
-            if len(self._systems) > _CACHED_SYSTEMS:
-                self._systems.popitem(last=False)
-        else:
-            self._systems.move_to_end(numbers)
-        return found
-
-    def _without(self, system: _System, row: int) -> _System:
-        """Return the system without one entry; not kept."""
-        kept = system.rows[system.rows != row]
-        return system if len(kept) == len(system.rows) else self._build(system.numbers, kept)
-
-    def _build(self, numbers: tuple[int, ...], rows: Rows) -> _System:
-        z = self._compositions.atomic_numbers[rows]
-        # One column an element of the system; padding (0) goes to a spare first column.
-        column = np.zeros(256, dtype=np.int64)
-        column[list(numbers)] = np.arange(1, len(numbers) + 1)
-        wide = np.zeros((len(rows), len(numbers) + 1))
-        np.put_along_axis(wide, column[z], self._fractions[rows], axis=1)
-        return _System(numbers, rows, system_hull(wide[:, 1:], self._energies[rows]))
-
 
 def _volts(hull: SystemHull, x: Array, level: Array, column: int) -> Array:
     """Return reduction and oxidation limit, [2, n] V: a potential mu is the voltage -mu/e of one charge."""
     lower, upper = hull.potential_range(x, level, column)
     # "+ 0.0" turns the -0.0 of a phase stable against the metal into 0.0.
     return np.stack([-upper + 0.0, -lower + 0.0])
-
-
-def _groups(compositions: Compositions, usable: NDArray[np.bool_]) -> Iterator[tuple[tuple[int, ...], Rows]]:
-    """Yield each chemical system's atomic numbers, ascending, with its usable rows."""
-    rows = np.flatnonzero(usable)
-    systems, inverse = np.unique(compositions.atomic_numbers[rows], axis=0, return_inverse=True)
-    order = np.argsort(inverse.ravel(), kind="stable")
-    ends = np.cumsum(np.bincount(inverse.ravel(), minlength=len(systems)))
-    for system, group in zip(systems, np.split(rows[order], ends[:-1]), strict=False):
-        yield tuple(int(z) for z in system if z), group
-
-
-def _element_masks(atomic_numbers: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Return the set of elements of each row as bits, [N, 2]."""
-    masks = np.zeros((len(atomic_numbers), 2), dtype=np.uint64)
-    for column in atomic_numbers.T:
-        bit = np.uint64(1) << (column % 64).astype(np.uint64)
-        masks[np.arange(len(column)), column // 64] |= np.where(column > 0, bit, np.uint64(0))
-    return masks
 
 
 def _ion_numbers(mobile_ion: Sequence[str]) -> NDArray[np.uint8]:

@@ -1,20 +1,82 @@
-"""How far above the hull: the predicted formation energy against the energies of competing phases."""
+"""Energy above the hull and electrochemical window as distributions, from the hull of known phases.
+
+A phase of the formation-energy table has the table's energy; any other one has the ensemble's formation
+energy, a distribution, and so have its energy above the hull and its window.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from softlyte.datasets.formulas import Compositions
+from softlyte.featurize.decomposition import competing_phases
+from softlyte.featurize.ion_windows import IonLines, ion_lines, phase_names
 from softlyte.featurize.phase_diagram import HullStore
 from softlyte.models.predictions import PropertyPrediction
+from softlyte.screening.families import MOBILE_IONS, mobile_ion_of
+
+Array = NDArray[np.float64]
 
 REACTION_ENERGY_SD = 0.024
 """eV/atom; standard deviation of DFT reaction energies between solids from experiment, over 135 oxide
 reactions (Hautier et al., Phys. Rev. B 85, 155208 (2012), doi 10.1103/PhysRevB.85.155208)."""
+
+NEAR_HULL_EV_ATOM = 0.05
+"""eV/atom above the hull up to which synthesis is plausible; `p_within_50_mev` counts to here."""
+
+HULL_BASES = ("none", "predicted", "known")
+"""What a hull calculation stands on; the position is the code used in arrays.
+
+none: no hull, the window is the network's; predicted: the ensemble's formation energy put on the hull;
+known: the formation energy of the table."""
+
+CALIBRATION_FILE = Path(__file__).parent / "calibration" / "stability.json"
+
+_MAX_LIMIT_SD = 0.5
+"""V; a limit at which hardly any ion leaves shifts without end with the reaction's energy, but another
+reaction takes over before: the bound on its standard deviation."""
+
+_NODES = 15
+"""Quantiles of each member's energy at which the window is computed: equally likely samples."""
+
+
+@dataclass(frozen=True)
+class StabilityCalibration:
+    """What held-out chemical systems teach about predicted phases (`benchmarks/stability_calibration.py`).
+
+    Attributes:
+        shift_ev_atom: added to a predicted phase's energy above the hull: the hull of a system that nobody
+            has explored lacks phases and lies too high.
+        scale: factor on the predicted energy's spread.
+        window_sd_v: further standard deviation of reduction and oxidation limit in V.
+    """
+
+    shift_ev_atom: float
+    scale: float
+    window_sd_v: tuple[float, float]
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> StabilityCalibration:
+        """Read what the benchmark wrote."""
+        reduction, oxidation = values["window_sd_v"]
+        return cls(
+            float(values["shift_ev_atom"]), float(values["scale"]), (float(reduction), float(oxidation))
+        )
+
+
+@lru_cache(maxsize=1)
+def shipped_calibration() -> StabilityCalibration:
+    """Return the calibration that belongs to the shipped weights."""
+    return StabilityCalibration.from_json(json.loads(CALIBRATION_FILE.read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)
@@ -24,13 +86,32 @@ class Stability:
     Attributes:
         e_above_hull: energy above the hull of the competing phases in eV/atom; negative where a phase is
             stable by that margin, NaN where there is no hull.
-        known: [N] True where the formation energy is the table's, not predicted.
+        reduction_v, oxidation_v: limits of the window in V against the mobile ion's metal, a phase above
+            the hull put on it; NaN where there is no hull or no mobile ion.
+        basis: [N] index into HULL_BASES.
         reason: [N] str, why there is no hull; empty where there is one.
+        decomposition: [N] str, phases that a mixture of this composition becomes, itself left out.
+        reduction_products, oxidation_products: [N] str, phases just beyond each limit, without the ion's
+            metal; empty where there is no such limit.
     """
 
     e_above_hull: PropertyPrediction
-    known: NDArray[np.bool_]
+    reduction_v: PropertyPrediction
+    oxidation_v: PropertyPrediction
+    basis: NDArray[np.uint8]
     reason: NDArray[np.object_]
+    decomposition: NDArray[np.object_]
+    reduction_products: NDArray[np.object_]
+    oxidation_products: NDArray[np.object_]
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """[N] True where the formation energy is the table's."""
+        return self.basis == HULL_BASES.index("known")
+
+    def p_within_50_mev(self) -> Array:
+        """Return the probability of lying at most NEAR_HULL_EV_ATOM above the hull, [N]; NaN without one."""
+        return self.e_above_hull.probability_below(NEAR_HULL_EV_ATOM)
 
 
 def stability(
@@ -38,24 +119,103 @@ def stability(
     formation_energy: PropertyPrediction,
     hull: HullStore,
     progress: Callable[[int], None] | None = None,
+    calibration: StabilityCalibration | None = None,
+    named: bool = True,
 ) -> Stability:
-    """Return the distribution of the energy above the hull of N compositions.
+    """Return the distributions of energy above the hull and window of N compositions.
 
     A composition of the table takes the table's formation energy, any other one the ensemble's. The hull
     of competing phases leaves the composition itself out. Every distance to it carries the error of DFT
-    reaction energies, a predicted formation energy its own besides.
+    reaction energies, a predicted formation energy its own besides. The window is that of each of many
+    equally likely energies, so its distribution is the energies' seen through the hull.
 
     Args:
         compositions: N compositions; repeated ones (two phases of one composition) are solved once.
         formation_energy: [E, N] eV/atom.
         hull: formation energies of known phases.
         progress: called with the number of distinct compositions just finished.
+        calibration: for predicted energies; None takes the shipped one.
+        named: name decomposition products (a third of the time).
     """
+    fit = shipped_calibration() if calibration is None else calibration
     _, first, inverse = np.unique(compositions.keys(), return_index=True, return_inverse=True)
-    result = hull.evaluate(compositions[first], progress=progress)
-    back = inverse.ravel()
-    competing, table = result.hull_energy_ev_atom[back], result.known_energy_ev_atom[back]
-    known = np.isfinite(table)
-    mean = np.where(known, table, formation_energy.member_mean) - competing
-    sd = np.hypot(np.where(known, 0.0, formation_energy.member_sd), REACTION_ENERGY_SD)
-    return Stability(PropertyPrediction(mean, sd), known, result.reason[back])
+    back, distinct = inverse.ravel(), compositions[first]
+    result = hull.evaluate(distinct, _ions(distinct), progress=progress)
+    known = np.isfinite(result.known_energy_ev_atom)
+    predicted = formation_energy.take(first)
+    mean = hull.corrected(distinct, predicted.member_mean) + fit.shift_ev_atom
+    own = np.where(known, result.known_energy_ev_atom, mean)
+    own_sd = np.where(known, 0.0, predicted.member_sd * fit.scale)
+    centre = own.mean(axis=0)
+    own = np.where(known, own, centre + (own - centre) * fit.scale)
+    competing = result.hull_energy_ev_atom
+    above = PropertyPrediction(own - competing, np.hypot(own_sd, REACTION_ENERGY_SD))
+    lines = ion_lines(hull, distinct, _ions(distinct))
+    limits = result.reduction_v, result.oxidation_v
+    reduction, oxidation = _windows(lines, own, own_sd, limits, np.where(known, 0.0, 1.0), fit)
+    has_hull = np.isfinite(competing)
+    basis = np.where(has_hull, np.where(known, 2, 1), 0).astype(np.uint8)
+    nothing = np.full(len(distinct), "", dtype=object)
+    texts = _names(hull, distinct, lines, own.mean(axis=0)) if named else [nothing] * 3
+    return Stability(
+        above.take(back),
+        reduction.take(back),
+        oxidation.take(back),
+        basis[back],
+        result.reason[back],
+        *(text[back] for text in texts),
+    )
+
+
+def _ions(compositions: Compositions) -> list[str]:
+    codes = np.minimum(mobile_ion_of(compositions), len(MOBILE_IONS))
+    return [*np.array([*MOBILE_IONS, ""])[codes]]
+
+
+def _windows(
+    lines: IonLines,
+    own: Array,
+    own_sd: Array,
+    limits: tuple[Array, Array],
+    predicted: Array,
+    fit: StabilityCalibration,
+) -> tuple[PropertyPrediction, PropertyPrediction]:
+    """Return both limits as [E, N] distributions.
+
+    Args:
+        lines: competing phases along the ion's content.
+        own: [E, N] eV/atom, members' mean energies.
+        own_sd: [E, N] eV/atom, members' standard deviations.
+        limits: [N] limits with the phase at the table's energy or on the hull.
+        predicted: [N] 1 where the energy is predicted, else 0.
+        fit: calibration of predicted phases.
+    """
+    nodes = ndtri((np.arange(_NODES) + 0.5) / _NODES)
+    nodes /= nodes.std()  # few quantiles have less spread than the distribution
+    members, n = own.shape
+    energies = (own + nodes[:, None, None] * own_sd).reshape(-1, n)
+    on_hull = lines.limits((lines.hull / lines.atoms)[None])
+    drawn = lines.limits(np.where(np.isnan(energies), np.inf, energies))
+    leverage = lines.leverage(np.minimum(own.mean(axis=0), lines.hull / lines.atoms))
+    out = []
+    for side, extra in enumerate(fit.window_sd_v):
+        # The limits themselves come from the exact hull; the lines say how far a lower energy moves them.
+        moved = np.where(predicted > 0, drawn[side] - on_hull[side], 0.0)
+        volts = (limits[side] + moved).reshape(_NODES, members, n)
+        reaction = np.minimum(REACTION_ENERGY_SD * np.nan_to_num(leverage[side]), _MAX_LIMIT_SD)
+        variance = volts.var(axis=0) + reaction**2 + predicted * extra**2
+        out.append(PropertyPrediction(volts.mean(axis=0), np.sqrt(np.maximum(variance, 1e-6))))
+    return out[0], out[1]
+
+
+def _names(
+    hull: HullStore, compositions: Compositions, lines: IonLines, energy: Array
+) -> list[NDArray[np.object_]]:
+    """Return decomposition, reduction and oxidation products of distinct compositions, three [N] str."""
+    ions = _ions(compositions)
+    rows = np.arange(len(compositions))
+    texts = [competing_phases(hull, compositions)]
+    for corner in lines.products(energy):
+        content = np.where(corner >= 0, lines.position[rows, corner], np.nan)
+        texts.append(phase_names(hull, compositions, ions, content))
+    return texts

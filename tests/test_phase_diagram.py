@@ -11,6 +11,7 @@ from softlyte.datasets.formulas import Compositions
 from softlyte.datasets.tables import CheckResult, check_tables, load_table
 from softlyte.featurize import convex_hull
 from softlyte.featurize.convex_hull import FacetHull, ProgrammeHull, system_hull
+from softlyte.featurize.decomposition import DecompositionError, decomposition_reaction
 from softlyte.featurize.phase_diagram import HullStore
 from softlyte.featurize.stoichiometry import whole_number_stoichiometry
 
@@ -59,9 +60,12 @@ def test_hull_energies_worked_by_hand(invented: HullStore) -> None:
         atol=1e-12,
     )
     np.testing.assert_array_equal(invented.known_energy(compositions), [-2.0, np.nan, -1.2, np.nan])
-    products = invented.decomposition(read("LiCl"))
-    assert products == pytest.approx({"Li": 2 / 3, "LiCl3": 1 / 3})
-    assert invented.decomposition(read("LiCl"), exclude_self=False) == pytest.approx({"LiCl": 1.0})
+    reaction = decomposition_reaction(invented, "LiCl")
+    assert reaction.products == pytest.approx({"Li": 2 / 3, "LiCl3": 1 / 3})
+    assert reaction.energy_ev == pytest.approx(-1.6 + 4.0)
+    assert decomposition_reaction(invented, "LiCl", exclude_self=False).products == pytest.approx(
+        {"LiCl": 1.0}
+    )
 
 
 def test_energies_of_the_caller_worked_by_hand(invented: HullStore) -> None:
@@ -275,8 +279,8 @@ def test_bad_rows_are_named_and_do_not_hurt_the_others(store: HullStore) -> None
     assert len(empty.reason) == len(empty.oxidation_v) == 0
     nothing = store.evaluate(Compositions(np.zeros((1, 2), np.uint8), np.zeros((1, 2))), ["Li"])
     assert nothing.reason.tolist() == ["no atoms"]
-    with pytest.raises(ValueError, match="no compound of He"):
-        store.decomposition(read("LiHeCl"))
+    with pytest.raises(DecompositionError, match="no compound of He"):
+        decomposition_reaction(store, "LiHeCl")
 
 
 def test_misuse_is_refused(invented: HullStore) -> None:
@@ -287,8 +291,6 @@ def test_misuse_is_refused(invented: HullStore) -> None:
         invented.evaluate(one, ["Li"], np.zeros(2))
     with pytest.raises(ValueError, match="'on_hull' or 'strict'"):
         invented.evaluate(one, ["Li"], metastable="loose")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="takes one composition"):
-        invented.decomposition(read("LiCl", "LiCl"))
     with pytest.raises(ValueError, match=r"energy of NaCl \(entry 1\) is not finite"):
         HullStore(read("LiCl", "NaCl"), np.array([-1.0, np.nan]))
     with pytest.raises(ValueError, match="as many energies"):

@@ -20,6 +20,7 @@ from softlyte.datasets.writing import BuiltTable, write_table
 BUILDERS: Mapping[str, str] = {
     "conductivity_obelix": "obelix",
     "crystal_volume": "crabnet",
+    "crystal_volume_other": "crabnet",
     "decomposition_energy": "crabnet",
     "elastic_moduli": "crabnet",
     "formation_energy": "crabnet",

@@ -11,6 +11,7 @@ import io
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from softlyte.datasets.build.additive import additive_volume
 from softlyte.datasets.build.artifacts import Reader
@@ -105,37 +106,69 @@ def crystal_volume(read: Reader) -> BuiltTable:
     A volume is flagged where it is more than 1.6 times larger or smaller than the sum of its elements'
     mean volumes (least squares over the table itself): cells that were never relaxed.
     """
+    source, compositions, anion, count = _oqmd_volumes(read)
+    built = _volume_table(source, compositions, anion & (count > 1))
+    dropped = {
+        "no_f_cl_br_i_o_s": int((~anion).sum()),
+        "element": int((anion & (count == 1)).sum()),
+    }
+    return BuiltTable(built.frame, built.decimals, dropped)
+
+
+def crystal_volume_other(read: Reader) -> BuiltTable:
+    """Return OQMD's volume of the other compounds (alloys, nitrides, phosphides) that formation_energy holds.
+
+    What electrolytes decompose into besides salts; flags as in `crystal_volume`.
+    """
+    source, compositions, anion, count = _oqmd_volumes(read)
+    known = set(
+        Compositions.from_formulas(_read(read, f"{_DATA}/matbench/mp_e_form.csv")["formula"]).formulas()
+    )
+    shared = source["formula"].isin(known).to_numpy()
+    built = _volume_table(source, compositions, ~anion & (count > 1) & shared)
+    dropped = {
+        "f_cl_br_i_o_s": int(anion.sum()),
+        "element": int((~anion & (count == 1)).sum()),
+        "not_in_formation_energy": int((~anion & (count > 1) & ~shared).sum()),
+    }
+    return BuiltTable(built.frame, built.decimals, dropped)
+
+
+def _oqmd_volumes(
+    read: Reader,
+) -> tuple[pd.DataFrame, Compositions, NDArray[np.bool_], NDArray[np.int64]]:
+    """Return OQMD's volumes, their compositions, who holds F, Cl, Br, I, O or S, and numbers of elements."""
     source = _parts(read, "OQMD_Volume_per_atom")
     compositions = Compositions.from_formulas(source["formula"])
     source["formula"] = compositions.formulas()
     anion = np.zeros(len(source), dtype=bool)
     for element in ("F", "Cl", "Br", "I", "O", "S"):
         anion |= compositions.amount_of(element) > 0
-    count = (compositions.amounts > 0).sum(axis=1)
-    keep = np.flatnonzero(anion & (count > 1))
+    return source, compositions, anion, (compositions.amounts > 0).sum(axis=1)
+
+
+def _volume_table(source: pd.DataFrame, compositions: Compositions, chosen: NDArray[np.bool_]) -> BuiltTable:
+    """Return the chosen rows, sorted by formula, with density and flags."""
+    keep = np.flatnonzero(chosen)
     order = keep[np.argsort(source["formula"].to_numpy()[keep], kind="stable")]
-    chosen, compositions = source.iloc[order].reset_index(drop=True), compositions[order]
-    if chosen["formula"].duplicated().any():
+    rows, compositions = source.iloc[order].reset_index(drop=True), compositions[order]
+    if rows["formula"].duplicated().any():
         raise ValueError("OQMD_Volume_per_atom holds a formula twice; use crabnet 2.0.8")
-    volume = chosen["target"].to_numpy()
+    volume = rows["target"].to_numpy()
     mass = compositions.masses() / compositions.amounts.sum(axis=1)
     ratio = volume / additive_volume(compositions, volume)
-    flags = Flags(len(chosen))
+    flags = Flags(len(rows))
     flags.add((ratio > 1.6) | (ratio < 1 / 1.6), "volume_far_from_additive")
     flags.add(volume < 5.0, "implausible_volume")
     frame = pd.DataFrame(
         {
-            "formula": chosen["formula"],
+            "formula": rows["formula"],
             "volume_a3_atom": volume,
             "density_g_cm3": mass / volume * _AMU_PER_A3_IN_G_CM3,
             "flag": flags.text(),
         }
     )
-    dropped = {
-        "no_f_cl_br_i_o_s": int((~anion).sum()),
-        "element": int((anion & (count == 1)).sum()),
-    }
-    return BuiltTable(frame, {"volume_a3_atom": 4, "density_g_cm3": 4}, dropped)
+    return BuiltTable(frame, {"volume_a3_atom": 4, "density_g_cm3": 4})
 
 
 def _critexam(read: Reader, name: str) -> pd.Series:
