@@ -91,6 +91,90 @@ _ALL = (
         "Energy of the crystal of this composition above the convex hull of known phases; 0 on the hull.",
         predicted=True,
     ),
+    Column(
+        "hull_basis",
+        "Hull calculation",
+        "",
+        "What window and energy above hull stand on: known (tabulated formation energy), predicted "
+        "(networks' formation energy put on the hull), none (no hull: the window is the network's).",
+    ),
+    Column(
+        "p_within_50_mev",
+        "P(within 50 meV of hull)",
+        "",
+        "Probability that the crystal lies at most 0.05 eV/atom above the hull of its competing phases.",
+    ),
+    Column(
+        "decomposition_products",
+        "Competing phases",
+        "",
+        "Known phases of the same overall composition with the lowest energy, the phase itself left out.",
+    ),
+    Column(
+        "reduction_products",
+        "Products of reduction",
+        "",
+        "Phases just below the reduction limit; empty where the mobile ion's metal does not reduce it.",
+    ),
+    Column("oxidation_products", "Products of oxidation", "", "Phases just above the oxidation limit."),
+    Column(
+        "decomposition_reaction",
+        "Decomposition",
+        "",
+        "Balanced reaction of one formula unit to the competing phases of lowest energy.",
+    ),
+    Column(
+        "reduction_reaction",
+        "Reduction",
+        "",
+        "Balanced reaction of one formula unit below the reduction limit.",
+    ),
+    Column(
+        "oxidation_reaction",
+        "Oxidation",
+        "",
+        "Balanced reaction of one formula unit above the oxidation limit.",
+    ),
+    Column("partner", "Partner", "", "What the electrolyte touches."),
+    Column("partner_formula", "Partner's formula", "", "Composition of what the electrolyte touches."),
+    Column(
+        "reaction_energy_ev_atom",
+        "Reaction energy",
+        "eV/atom",
+        "Most energy that a mixture of both releases, per atom of the mixture, negative; 0: they coexist.",
+    ),
+    Column(
+        "mutual_energy_ev_atom",
+        "Mutual reaction energy",
+        "eV/atom",
+        "The part of the reaction energy that neither would release alone.",
+    ),
+    Column(
+        "electrolyte_share", "Share of electrolyte", "", "Atomic fraction of electrolyte in that mixture."
+    ),
+    Column(
+        "reaction", "Reaction", "", "Balanced reaction of that mixture, for one formula unit of electrolyte."
+    ),
+    Column(
+        "volume_change",
+        "Volume change",
+        "",
+        "Volume of the solid products over that of the solid reactants, minus 1; empty if one is unknown.",
+    ),
+    Column("note", "Note", "", "What qualifies the numbers of the row."),
+    Column("reason", "Reason", "", "Why the row has no window; empty if it has one."),
+    Column("potential_from_v", "From", "V", "Lower end of a step of the profile against the ion's metal."),
+    Column("potential_to_v", "To", "V", "Upper end of a step of the profile against the ion's metal."),
+    Column(
+        "ion_uptake", "Ions taken up", "", "Mobile ions taken up by one formula unit; negative: given off."
+    ),
+    Column(
+        "energy_from_ev_atom", "Energy at the lower end", "eV/atom", "Reaction energy per atom of the phase."
+    ),
+    Column(
+        "energy_to_ev_atom", "Energy at the upper end", "eV/atom", "Reaction energy per atom of the phase."
+    ),
+    Column("products", "Products", "", "Phases in equilibrium, without the ion's metal."),
     Column("density_g_cm3", "Density", "g/cm3", "Mass density at room temperature.", predicted=True),
     Column(
         "stack_pressure_mpa",
@@ -168,6 +252,11 @@ PREDICT_COLUMNS = with_intervals(
         "oxidation_v",
         "reduction_v",
         "e_above_hull_ev_atom",
+        "p_within_50_mev",
+        "hull_basis",
+        "decomposition_products",
+        "reduction_products",
+        "oxidation_products",
         "density_g_cm3",
         "stack_pressure_mpa",
         "p_below_target_pressure",
@@ -181,6 +270,47 @@ PREDICT_COLUMNS = with_intervals(
     )
 )
 """Columns of `softlyte predict`, in order."""
+
+WINDOW_COLUMNS = with_intervals(
+    (
+        "formula",
+        "mobile_ion",
+        "hull_basis",
+        "formation_energy_ev_atom",
+        "e_above_hull_ev_atom",
+        "p_within_50_mev",
+        "reduction_v",
+        "oxidation_v",
+        "decomposition_reaction",
+        "reduction_reaction",
+        "oxidation_reaction",
+        "reason",
+    )
+)
+"""Columns of `softlyte window`, in order; the energy above the hull is negative for stable phases."""
+
+INTERFACE_COLUMNS = (
+    "formula",
+    "partner",
+    "partner_formula",
+    "reaction_energy_ev_atom",
+    "mutual_energy_ev_atom",
+    "electrolyte_share",
+    "reaction",
+    "volume_change",
+    "note",
+)
+"""Columns of the interfaces of `softlyte window`, in order."""
+
+PROFILE_COLUMNS = (
+    "potential_from_v",
+    "potential_to_v",
+    "ion_uptake",
+    "energy_from_ev_atom",
+    "energy_to_ev_atom",
+    "products",
+)
+"""Columns of the profile of reaction energy against potential, in order."""
 
 CANDIDATE_COLUMNS = ("rank", *PREDICT_COLUMNS, "pareto_front", "precursor_route")
 """Columns of `candidates.csv`, in order."""
@@ -200,9 +330,9 @@ FIDELITIES = (
 
 
 def column_guide() -> str:
-    """Return the vocabulary of predict and candidates.csv as a Markdown table (docs/columns.md)."""
+    """Return the vocabulary of all results as a Markdown table (docs/columns.md)."""
     lines = ["| column | unit | meaning |", "|---|---|---|"]
-    for name in CANDIDATE_COLUMNS:
+    for name in dict.fromkeys(CANDIDATE_COLUMNS + WINDOW_COLUMNS + INTERFACE_COLUMNS + PROFILE_COLUMNS):
         column = COLUMNS.get(name)
         if column is not None:
             ends = ", `_lower`, `_upper`" if column.predicted else ""

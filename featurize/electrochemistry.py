@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from softlyte.datasets.columns import PROFILE_COLUMNS
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import Compositions, symbols
 from softlyte.featurize.hull_line import HullLine, hull_line
@@ -25,16 +26,6 @@ from softlyte.featurize.reactions import Reaction, as_molecules, equilibrium_pha
 from softlyte.featurize.stoichiometry import whole_number_stoichiometry
 
 Array = NDArray[np.float64]
-
-PROFILE_COLUMNS = (
-    "potential_from_v",
-    "potential_to_v",
-    "ion_uptake",
-    "energy_from_ev_atom",
-    "energy_to_ev_atom",
-    "products",
-)
-"""Columns of `ReactionProfile.table`."""
 
 MAX_PROFILE_V = 6.0
 """V; the profile's upper end unless the last product appears above it."""

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from softlyte.datasets.columns import INTERFACE_COLUMNS
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import Compositions, FormulaError
 from softlyte.featurize.hull_line import hull_line
@@ -91,19 +92,6 @@ SULFIDES = {"Li": Partner("sulfide electrolyte", "Li6PS5Cl"), "Na": Partner("sul
 
 DEFAULT_CATHODES = {"Li": ("LCO", "LNO", "NMC111", "NMC811"), "Na": ("NCO", "NNO", "NMO")}
 """Cathodes that are looked at if nobody asks for others, by mobile ion."""
-
-INTERFACE_COLUMNS = (
-    "formula",
-    "partner",
-    "partner_formula",
-    "reaction_energy_ev_atom",
-    "mutual_energy_ev_atom",
-    "electrolyte_share",
-    "reaction",
-    "volume_change",
-    "note",
-)
-"""Columns of `interface_table`; declared in `datasets.columns` with their units."""
 
 
 class PartnerError(UserError):
@@ -228,7 +216,8 @@ def interface_reaction(
         reaction, mixed_density(partner.formula, partner.end_members) | dict(densities or {})
     )
     mutual = float(min(0.0, (released - alone)[best]))
-    remark = "; ".join(part for part in (note, volume.note()) if part)
+    lent = f"density of {formula} predicted" if formula in (densities or {}) else ""
+    remark = "; ".join(part for part in (note, volume.note(), lent) if part)
     return InterfaceReaction(partner, float(released[best]), mutual, s, reaction, volume, remark)
 
 

@@ -71,6 +71,19 @@ class PropertyPrediction:
         """Return the chosen materials."""
         return PropertyPrediction(self.member_mean[:, rows], self.member_sd[:, rows], self.transform)
 
+    def where_known(self, otherwise: PropertyPrediction) -> PropertyPrediction:
+        """Return this property, with another prediction of it where this one is NaN.
+
+        Args:
+            otherwise: [E, N] of the same transform.
+        """
+        known = np.isfinite(self.member_mean).all(axis=0)
+        return PropertyPrediction(
+            np.where(known, self.member_mean, otherwise.member_mean),
+            np.where(known, self.member_sd, otherwise.member_sd),
+            self.transform,
+        )
+
     def _linear(self, x: FloatArray) -> FloatArray:
         return 10.0**x if self.transform == "log10" else x
 

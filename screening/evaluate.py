@@ -19,7 +19,7 @@ from softlyte.screening.cost import precursor_routes
 from softlyte.screening.decision import Assessment, assess, flags, joint_probability
 from softlyte.screening.families import FAMILIES, MOBILE_IONS, classify_family, mobile_ion_of
 from softlyte.screening.known import nearest_known
-from softlyte.screening.stability import Stability, stability
+from softlyte.screening.stability import HULL_BASES, Stability, stability
 from softlyte.screening.targets import Targets
 
 HULL_ENERGY = "e_above_hull_ev_atom"
@@ -84,7 +84,10 @@ def evaluate(
     """
     predictions = predictor.predict(compositions, phase)
     stable = stability(compositions, predictions["formation_energy_ev_atom"], hull, progress)
-    assessment = assess(compositions, phase, predictions, {HULL_ENERGY: stable.e_above_hull})
+    overrides = {HULL_ENERGY: stable.e_above_hull}
+    for name, window in (("reduction_v", stable.reduction_v), ("oxidation_v", stable.oxidation_v)):
+        overrides[name] = window.where_known(predictions[name])
+    assessment = assess(compositions, phase, predictions, overrides)
     return Evaluation(compositions, phase, stable, assessment)
 
 
@@ -92,9 +95,10 @@ def result_table(evaluation: Evaluation, targets: Targets) -> pd.DataFrame:
     """Return PREDICT_COLUMNS and precursor_route of N evaluated compositions, in the order given.
 
     Energies above the hull are shown from 0 up: below the hull of its competitors a phase is stable.
+    Windows are the hull's; `hull_basis` names the rows that have no hull and keep the network's.
     """
     assessment, compositions = evaluation.assessment, evaluation.compositions
-    predictions = assessment.predictions
+    predictions, stable = assessment.predictions, evaluation.stability
     routes = precursor_routes(compositions)
     ion = mobile_ion_of(compositions)
     names, distance = nearest_known(compositions)
@@ -113,8 +117,13 @@ def result_table(evaluation: Evaluation, targets: Targets) -> pd.DataFrame:
         "p_all_targets": joint_probability(assessment, targets),
         "nearest_known": names,
         "distance_to_known": distance,
+        "hull_basis": np.array(HULL_BASES)[stable.basis],
+        "p_within_50_mev": stable.p_within_50_mev(),
+        "decomposition_products": stable.decomposition,
+        "reduction_products": stable.reduction_products,
+        "oxidation_products": stable.oxidation_products,
         "applicability": predictions.applicability,
-        "flags": _with_hull_flags(flags(assessment, [r.estimated for r in routes]), evaluation.stability),
+        "flags": _with_hull_flags(flags(assessment, [r.estimated for r in routes]), stable),
         "precursor_route": [str(route) for route in routes],
     }
     for name in ("youngs_modulus_gpa", "oxidation_v", "reduction_v", "density_g_cm3"):

@@ -3,9 +3,10 @@
 Candidates stream through in chunks, so memory does not grow with their number. Each tier says how many
 it was given, how many it let through, and why the others fell.
 
-The network ranks everything by the joint probability of all targets but the hull's. The hull can only
-lower that probability, so every final rank whose probability is not below that of the best candidate left
-behind is the rank that hull calculations for all would give; `exact_ranks` counts them.
+The networks rank everything by the joint probability of all targets but the hull's. The best get a hull
+calculation, which replaces the networks' window by the computed one, adds the energy above the hull and
+says so in the column `hull_basis`. `settled_ranks` counts the first ranks that no candidate left behind
+reaches by the networks' estimate of it.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ from softlyte.screening.tiers import (
     FunnelRow,
     cost_ceiling,
     decision_tier,
-    exact_ranks,
     filter_tier,
     funnel_frame,
     network_tier,
+    settled_ranks,
     tier_rows,
 )
 
@@ -61,14 +62,15 @@ class ScreenResult:
         folder: holds candidates.csv, funnel.csv, rejected.csv and run.json.
         candidates: ranked, CANDIDATE_COLUMNS.
         funnel: what each tier removed.
-        exact_ranks: first ranks that hull calculations for all candidates would not change.
+        settled_ranks: first ranks that no candidate without a hull calculation reaches by the networks'
+            estimate of it; a larger `refine` raises the number.
         rejected: input rows that were refused.
     """
 
     folder: Path
     candidates: pd.DataFrame
     funnel: list[FunnelRow]
-    exact_ranks: int
+    settled_ranks: int
     rejected: list[RejectedRow]
 
 
@@ -192,7 +194,7 @@ def _run(
     predicted = funnel[-1].left
     beaten = f"not among the best {config['refine']} without the hull"
     funnel += tier_rows("network", predicted, {beaten: predicted - len(chosen)})
-    table, exact = pd.DataFrame(columns=list(CANDIDATE_COLUMNS)), 0
+    table, settled = pd.DataFrame(columns=list(CANDIDATE_COLUMNS)), 0
     if len(chosen):
         distinct, solved = len(np.unique(chosen.compositions.keys())), 0
 
@@ -205,7 +207,7 @@ def _run(
             evaluation = evaluate(chosen.compositions, chosen.phase, model, default_hull(), advance)
         with record.timed("decision"):
             table = decision_tier(evaluation, chosen.place, targets, config["top"])
-            exact = exact_ranks(table["p_all_targets"].to_numpy(), best.left_behind)
+            settled = settled_ranks(table["p_all_targets"].to_numpy(), best.left_behind)
     funnel += tier_rows("hull", len(chosen), {})
     outranked = f"ranked below the best {config['top']}"
     funnel += tier_rows("decision", len(chosen), {outranked: len(chosen) - len(table)})
@@ -213,8 +215,8 @@ def _run(
         write_csv(record.folder / FUNNEL_FILE, funnel_frame(funnel))
         write_csv(record.folder / CANDIDATES_FILE, table)
     counts = {"candidates": len(source), "predicted": predicted, "on_hull": len(chosen)}
-    record.finish(counts | {"ranked": len(table), "exact_ranks": exact})
-    return table, funnel, exact
+    record.finish(counts | {"ranked": len(table), "settled_ranks": settled})
+    return table, funnel, settled
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ energy, a distribution, and so have its energy above the hull and its window.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -44,6 +44,9 @@ CALIBRATION_FILE = Path(__file__).parent / "calibration" / "stability.json"
 _MAX_LIMIT_SD = 0.5
 """V; a limit at which hardly any ion leaves shifts without end with the reaction's energy, but another
 reaction takes over before: the bound on its standard deviation."""
+
+_CHUNK_ROWS = 1_000
+"""Compositions solved between two calls of a progress bar."""
 
 _NODES = 15
 """Quantiles of each member's energy at which the window is computed: equally likely samples."""
@@ -121,6 +124,7 @@ def stability(
     progress: Callable[[int], None] | None = None,
     calibration: StabilityCalibration | None = None,
     named: bool = True,
+    ions: Sequence[str] | None = None,
 ) -> Stability:
     """Return the distributions of energy above the hull and window of N compositions.
 
@@ -136,34 +140,71 @@ def stability(
         progress: called with the number of distinct compositions just finished.
         calibration: for predicted energies; None takes the shipped one.
         named: name decomposition products (a third of the time).
+        ions: [N] Li or Na, whose potential the window counts; None takes each one's mobile ion.
     """
     fit = shipped_calibration() if calibration is None else calibration
+    # Sorted by their keys, compositions of one chemical system lie together.
     _, first, inverse = np.unique(compositions.keys(), return_index=True, return_inverse=True)
-    back, distinct = inverse.ravel(), compositions[first]
-    result = hull.evaluate(distinct, _ions(distinct), progress=progress)
+    distinct, predicted = compositions[first], formation_energy.take(first)
+    ion = np.array(_ions(compositions) if ions is None else list(ions))[first].tolist()
+    parts = []
+    for start in range(0, max(len(distinct), 1), _CHUNK_ROWS):
+        rows = slice(start, start + _CHUNK_ROWS)
+        parts.append(_distinct_stability(distinct[rows], ion[rows], predicted.take(rows), hull, fit, named))
+        if progress is not None:
+            progress(len(parts[-1].basis))
+    return _joined(parts, inverse.ravel())
+
+
+def _distinct_stability(
+    compositions: Compositions,
+    ions: list[str],
+    predicted: PropertyPrediction,
+    hull: HullStore,
+    fit: StabilityCalibration,
+    named: bool,
+) -> Stability:
+    """Do the work of `stability` for compositions that are all different."""
+    result = hull.evaluate(compositions, ions)
     known = np.isfinite(result.known_energy_ev_atom)
-    predicted = formation_energy.take(first)
-    mean = hull.corrected(distinct, predicted.member_mean) + fit.shift_ev_atom
-    own = np.where(known, result.known_energy_ev_atom, mean)
+    mean = hull.corrected(compositions, predicted.member_mean) + fit.shift_ev_atom
+    centre = mean.mean(axis=0)
+    own = np.where(known, result.known_energy_ev_atom, centre + (mean - centre) * fit.scale)
     own_sd = np.where(known, 0.0, predicted.member_sd * fit.scale)
-    centre = own.mean(axis=0)
-    own = np.where(known, own, centre + (own - centre) * fit.scale)
     competing = result.hull_energy_ev_atom
-    above = PropertyPrediction(own - competing, np.hypot(own_sd, REACTION_ENERGY_SD))
-    lines = ion_lines(hull, distinct, _ions(distinct))
+    lines = ion_lines(hull, compositions, ions)
     limits = result.reduction_v, result.oxidation_v
-    reduction, oxidation = _windows(lines, own, own_sd, limits, np.where(known, 0.0, 1.0), fit)
-    has_hull = np.isfinite(competing)
+    reduction, oxidation = _windows(lines, own, own_sd, limits, ~known, fit)
+    has_hull = np.isfinite(competing) & np.isfinite(own).all(axis=0)
     basis = np.where(has_hull, np.where(known, 2, 1), 0).astype(np.uint8)
-    nothing = np.full(len(distinct), "", dtype=object)
-    texts = _names(hull, distinct, lines, own.mean(axis=0)) if named else [nothing] * 3
+    nothing = np.full(len(compositions), "", dtype=object)
+    texts = _names(hull, compositions, ions, lines, own.mean(axis=0)) if named else [nothing] * 3
+    above = PropertyPrediction(own - competing, np.hypot(own_sd, REACTION_ENERGY_SD))
+    return Stability(above, reduction, oxidation, basis, result.reason, *texts)
+
+
+def _joined(parts: list[Stability], rows: NDArray[np.int64]) -> Stability:
+    """Join the parts and return the chosen rows."""
+
+    def prediction(pick: Callable[[Stability], PropertyPrediction]) -> PropertyPrediction:
+        found = [pick(part) for part in parts]
+        return PropertyPrediction(
+            np.concatenate([p.member_mean for p in found], axis=1)[:, rows],
+            np.concatenate([p.member_sd for p in found], axis=1)[:, rows],
+        )
+
+    def column(pick: Callable[[Stability], NDArray]) -> NDArray:
+        return np.concatenate([pick(part) for part in parts])[rows]
+
     return Stability(
-        above.take(back),
-        reduction.take(back),
-        oxidation.take(back),
-        basis[back],
-        result.reason[back],
-        *(text[back] for text in texts),
+        prediction(lambda s: s.e_above_hull),
+        prediction(lambda s: s.reduction_v),
+        prediction(lambda s: s.oxidation_v),
+        column(lambda s: s.basis),
+        column(lambda s: s.reason),
+        column(lambda s: s.decomposition),
+        column(lambda s: s.reduction_products),
+        column(lambda s: s.oxidation_products),
     )
 
 
@@ -177,7 +218,7 @@ def _windows(
     own: Array,
     own_sd: Array,
     limits: tuple[Array, Array],
-    predicted: Array,
+    predicted: NDArray[np.bool_],
     fit: StabilityCalibration,
 ) -> tuple[PropertyPrediction, PropertyPrediction]:
     """Return both limits as [E, N] distributions.
@@ -187,7 +228,7 @@ def _windows(
         own: [E, N] eV/atom, members' mean energies.
         own_sd: [E, N] eV/atom, members' standard deviations.
         limits: [N] limits with the phase at the table's energy or on the hull.
-        predicted: [N] 1 where the energy is predicted, else 0.
+        predicted: [N] True where the energy is not the table's.
         fit: calibration of predicted phases.
     """
     nodes = ndtri((np.arange(_NODES) + 0.5) / _NODES)
@@ -200,7 +241,7 @@ def _windows(
     out = []
     for side, extra in enumerate(fit.window_sd_v):
         # The limits themselves come from the exact hull; the lines say how far a lower energy moves them.
-        moved = np.where(predicted > 0, drawn[side] - on_hull[side], 0.0)
+        moved = np.where(predicted, drawn[side] - on_hull[side], 0.0)
         volts = (limits[side] + moved).reshape(_NODES, members, n)
         reaction = np.minimum(REACTION_ENERGY_SD * np.nan_to_num(leverage[side]), _MAX_LIMIT_SD)
         variance = volts.var(axis=0) + reaction**2 + predicted * extra**2
@@ -209,10 +250,9 @@ def _windows(
 
 
 def _names(
-    hull: HullStore, compositions: Compositions, lines: IonLines, energy: Array
+    hull: HullStore, compositions: Compositions, ions: list[str], lines: IonLines, energy: Array
 ) -> list[NDArray[np.object_]]:
     """Return decomposition, reduction and oxidation products of distinct compositions, three [N] str."""
-    ions = _ions(compositions)
     rows = np.arange(len(compositions))
     texts = [competing_phases(hull, compositions)]
     for corner in lines.products(energy):

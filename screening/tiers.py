@@ -139,8 +139,11 @@ def decision_tier(
     return table[list(CANDIDATE_COLUMNS)]
 
 
-def exact_ranks(ranked: NDArray[np.float64], left_behind: float) -> int:
-    """Return how many first ranks nobody who was left behind could have taken.
+def settled_ranks(ranked: NDArray[np.float64], left_behind: float) -> int:
+    """Return how many first ranks nobody who was left behind reaches by the networks' estimate.
+
+    The hull may raise as well as lower an estimate, so this is no proof: it says how far down the ranking
+    the number of refined candidates was ample.
 
     Args:
         ranked: final probabilities from best to worst.

@@ -59,6 +59,14 @@ def save_tiny_ensemble(folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory):
+    """Hulls are cached in a folder of this run, not in the user's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOFTLYTE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_ensemble(tmp_path_factory.mktemp("weights") / "tiny")

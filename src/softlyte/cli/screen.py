@@ -162,9 +162,9 @@ def _print_summary(result: ScreenResult) -> None:
     numeric = [heading for name, heading in headings.items() if name not in ("formula", "phase")]
     title = f"First {len(shown)} of {len(result.candidates):,} ranked candidates"
     print_table(list(headings.values()), cells, title, right=numeric, whole=[SHOWN["formula"]])
-    if result.exact_ranks < len(result.candidates):
+    if result.settled_ranks < len(result.candidates):
         note(
-            f"the first {result.exact_ranks:,} ranks are those of a hull calculation for every candidate; "
-            "a larger --refine makes more of them exact"
+            f"no candidate without a hull calculation is expected among the first {result.settled_ranks:,} "
+            "ranks; a larger --refine raises that number"
         )
     note(f"results are in {result.folder}")
