@@ -1,17 +1,72 @@
-"""Baselines that a network must beat: ExtraTrees on descriptor statistics."""
+"""Baselines that a network must beat, with their results kept in benchmarks/results/baselines_*.json.
+
+Constant, nearest neighbour, ExtraTrees and HistGradientBoosting, all on the same knowledge: statistics of
+the element descriptors, phase, fidelity and temperature.
+"""
 
 from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from benchmarks.metrics import score
+from benchmarks.protocols import Split, of_table
 from softlyte.datasets.columns import FIDELITIES, PHASES
+from softlyte.datasets.writing import write_bytes
 from softlyte.featurize.composition import CompositionFeaturizer
 from softlyte.featurize.elements import element_descriptors
+from softlyte.models.evaluation import labels_with_youngs_modulus
 from softlyte.models.network import descriptor_statistics
+from softlyte.models.tasks import TARGET_NAMES, YOUNGS_MODULUS
 from softlyte.models.training_data import TrainingRows
+
+RESULTS = Path(__file__).parent / "results"
+CONSTANT, NEAREST, TREES, BOOSTING = "constant", "nearest neighbour", "ExtraTrees", "HistGradientBoosting"
+Subsets = Mapping[str, NDArray[np.bool_]]
+Scores = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One column of a protocol.
+
+    Attributes:
+        name: in result files.
+        target: one of TARGET_NAMES.
+        tables: tables that the baselines learn from; None for all.
+        bound: log10 value that a censored label counts as; None for the stated bound.
+    """
+
+    name: str
+    target: str
+    tables: tuple[str, ...] | None = None
+    bound: float | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is affordable: seeds of each model, and trees of the forest (features a split: a third)."""
+
+    seeds: int = 3
+    tree_seeds: int = 3
+    trees: int = 100
+
+    def seeds_of(self, model: str) -> int:
+        """Return how often a model is fitted; constant and nearest neighbour draw no random numbers."""
+        return {CONSTANT: 1, NEAREST: 1, TREES: self.tree_seeds, BOOSTING: self.seeds}[model]
 
 
 def tabular_features(rows: TrainingRows) -> NDArray[np.float32]:
@@ -32,5 +87,160 @@ def tabular_features(rows: TrainingRows) -> NDArray[np.float32]:
 
 
 def extra_trees(seed: int, trees: int = 100) -> ExtraTreesRegressor:
-    """Return the baseline regressor: a third of the features a split, fully grown."""
-    return ExtraTreesRegressor(trees, max_features=1 / 3, random_state=seed, n_jobs=-1)
+    """Return the forest: a third of the features a split, fully grown."""
+    return ExtraTreesRegressor(trees, max_features=1 / 3, random_state=seed)
+
+
+def boosting(seed: int) -> HistGradientBoostingRegressor:
+    """Return the boosted trees: 200 rounds of 0.1, 31 leaves, half of the features a split."""
+    return HistGradientBoostingRegressor(max_iter=200, max_features=0.5, early_stopping=False, random_state=seed)
+
+
+def nearest_neighbour() -> Any:
+    """Return the nearest training row in the standardised features."""
+    return make_pipeline(StandardScaler(), KNeighborsRegressor(1, algorithm="brute"))
+
+
+def label_column(rows: TrainingRows, task: Task, keep_bounds: bool) -> NDArray[np.float64]:
+    """Return the labels of a task, [N], NaN where there are none.
+
+    Args:
+        rows: labelled rows.
+        task: what is asked for.
+        keep_bounds: True to return censored labels too, as the task's bound or the stated one.
+    """
+    column = TARGET_NAMES.index(task.target)
+    if task.target == YOUNGS_MODULUS:
+        return labels_with_youngs_modulus(rows)[:, column]
+    values = rows.targets[:, column].copy()
+    if task.bound is not None:
+        values[rows.censored & ~np.isnan(values)] = task.bound
+    return values if keep_bounds else np.where(rows.censored, np.nan, values)
+
+
+def constant_guess(rows: TrainingRows, labels: NDArray[np.float64], test: TrainingRows) -> NDArray[np.float64]:
+    """Return the mean training label of the same table and phase (else phase, else all), [M]."""
+    out = np.full(len(test), labels.mean())
+    for same in (("phase",), ("phase", "source")):
+        for place in {tuple(int(getattr(test, name)[i]) for name in same) for i in range(len(test))}:
+            known = np.all([getattr(rows, n) == p for n, p in zip(same, place, strict=True)], axis=0)
+            asked = np.all([getattr(test, n) == p for n, p in zip(same, place, strict=True)], axis=0)
+            if known.any():
+                out[asked] = labels[known].mean()
+    return out
+
+
+class Baselines:
+    """Fits baselines to splits and keeps the results of every model and seed in one JSON file.
+
+    An entry is used again only if the rows, labels, splits and settings behind it are the same, so a killed
+    run goes on where it was and a changed table is fitted anew.
+
+    Args:
+        protocol: name of the file, results/baselines_PROTOCOL.json.
+        rows: the training matrix that the splits refer to.
+        folder: of the results.
+    """
+
+    def __init__(self, protocol: str, rows: TrainingRows, folder: Path = RESULTS) -> None:
+        self.path = folder / f"baselines_{protocol}.json"
+        self.rows = rows
+        self._features: NDArray[np.float32] | None = None
+        self.entries: dict[str, Any] = {}
+        if self.path.is_file():
+            self.entries = json.loads(self.path.read_text(encoding="utf-8"))
+
+    def scores(
+        self,
+        task: Task,
+        splits: Sequence[Split],
+        tests: TrainingRows,
+        labels: NDArray[np.float64],
+        subsets: Subsets,
+        model: str,
+        plan: Plan,
+    ) -> list[Scores]:
+        """Return rows, mae and spearman by subset, one entry a seed.
+
+        Args:
+            task: what is learned.
+            splits: of the protocol.
+            tests: their test rows, one split after the other, M in all.
+            labels: [M] what the predictions are compared with, NaN where nothing is.
+            subsets: name to mask [M].
+            model: CONSTANT, NEAREST, TREES or BOOSTING.
+            plan: number of seeds and trees.
+        """
+        known = label_column(self.rows, task, keep_bounds=True)
+        chosen = ~np.isnan(known)
+        if task.tables is not None:
+            chosen &= of_table(self.rows, *task.tables)
+        settings = {"task": task.__dict__, "model": model, "trees": plan.trees if model == TREES else 0}
+        key = self._key(settings, known, chosen, splits, tests, labels, subsets)
+        entry = self.entries.setdefault(task.name, {}).get(model, {})
+        done: list[Scores] = entry.get("seeds", []) if entry.get("sha256") == key else []
+        for seed in range(len(done), plan.seeds_of(model)):
+            start = time.process_time()
+            guess = self._predict(model, seed, plan, known, chosen, splits, tests)
+            done.append(score(guess, labels, subsets))
+            self.entries[task.name][model] = {"sha256": key, "trees": settings["trees"], "seeds": done}
+            text = json.dumps(self.entries, indent=1) + "\n"
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(self.path, text.encode())
+            first = next(iter(done[-1].items()), ("", {"mae": float("nan")}))
+            print(
+                f"{self.path.stem} {task.name} {model} seed {seed}: {first[0]} {first[1]['mae']:.4f}, "
+                f"{time.process_time() - start:.0f} s",
+                flush=True,
+            )
+        return done[: plan.seeds_of(model)]
+
+    def _predict(
+        self,
+        model: str,
+        seed: int,
+        plan: Plan,
+        known: NDArray[np.float64],
+        chosen: NDArray[np.bool_],
+        splits: Sequence[Split],
+        tests: TrainingRows,
+    ) -> NDArray[np.float64]:
+        make: dict[str, Callable[[], Any]] = {
+            NEAREST: nearest_neighbour,
+            TREES: lambda: extra_trees(seed, plan.trees),
+            BOOSTING: lambda: boosting(seed),
+        }
+        guesses = []
+        for split in splits:
+            fit = chosen & split.used
+            if model == CONSTANT:
+                guesses.append(constant_guess(self.rows.take(fit), known[fit], split.test))
+                continue
+            if self._features is None:
+                self._features = tabular_features(self.rows)
+            regressor = make[model]().fit(self._features[fit], known[fit])
+            guesses.append(regressor.predict(tabular_features(split.test)))
+        return np.concatenate(guesses)
+
+    def _key(
+        self,
+        settings: dict[str, Any],
+        known: NDArray[np.float64],
+        chosen: NDArray[np.bool_],
+        splits: Sequence[Split],
+        tests: TrainingRows,
+        labels: NDArray[np.float64],
+        subsets: Subsets,
+    ) -> str:
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        fit = self.rows.take(chosen)
+        for part in (fit, tests):
+            digest.update(part.compositions.keys().tobytes())
+            for column in (part.phase, part.fidelity, part.temperature_c):
+                digest.update(np.ascontiguousarray(column).tobytes())
+        digest.update(known[chosen].tobytes() + labels.tobytes())
+        for split in splits:
+            digest.update(np.packbits(split.used[chosen]).tobytes() + str(len(split.test)).encode())
+        for name, mask in subsets.items():
+            digest.update(name.encode() + np.packbits(mask).tobytes())
+        return digest.hexdigest()
