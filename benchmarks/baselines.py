@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.metrics import score
-from benchmarks.protocols import Split, of_table
+from benchmarks.protocols import OBELIX_BOUND, Split, of_table
 from softlyte.datasets.columns import FIDELITIES, PHASES
 from softlyte.datasets.writing import write_bytes
 from softlyte.featurize.composition import CompositionFeaturizer
@@ -47,13 +47,15 @@ class Task:
         name: in result files.
         target: one of TARGET_NAMES.
         tables: tables that the baselines learn from; None for all.
-        bound: log10 value that a censored label counts as; None for the stated bound.
+        censored: what a test label that is an upper bound counts as: "left out"; "bound" (an error only
+            above it); or "value" (exactly OBELIX_BOUND, as the OBELiX project does).
+            Baselines learn it as that value in the last case, else as the bound.
     """
 
     name: str
     target: str
     tables: tuple[str, ...] | None = None
-    bound: float | None = None
+    censored: Literal["left out", "bound", "value"] = "left out"
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,9 @@ def extra_trees(seed: int, trees: int = 100) -> ExtraTreesRegressor:
 
 def boosting(seed: int) -> HistGradientBoostingRegressor:
     """Return the boosted trees: 200 rounds of 0.1, 31 leaves, half of the features a split."""
-    return HistGradientBoostingRegressor(max_iter=200, max_features=0.5, early_stopping=False, random_state=seed)
+    return HistGradientBoostingRegressor(
+        max_iter=200, max_features=0.5, early_stopping=False, random_state=seed
+    )
 
 
 def nearest_neighbour() -> Any:
@@ -101,24 +105,32 @@ def nearest_neighbour() -> Any:
     return make_pipeline(StandardScaler(), KNeighborsRegressor(1, algorithm="brute"))
 
 
-def label_column(rows: TrainingRows, task: Task, keep_bounds: bool) -> NDArray[np.float64]:
+def label_column(rows: TrainingRows, task: Task, for_test: bool) -> NDArray[np.float64]:
     """Return the labels of a task, [N], NaN where there are none.
 
     Args:
         rows: labelled rows.
         task: what is asked for.
-        keep_bounds: True to return censored labels too, as the task's bound or the stated one.
+        for_test: True to leave censored labels out where the task says so.
     """
     column = TARGET_NAMES.index(task.target)
     if task.target == YOUNGS_MODULUS:
         return labels_with_youngs_modulus(rows)[:, column]
     values = rows.targets[:, column].copy()
-    if task.bound is not None:
-        values[rows.censored & ~np.isnan(values)] = task.bound
-    return values if keep_bounds else np.where(rows.censored, np.nan, values)
+    if task.censored == "value":
+        values[rows.censored & ~np.isnan(values)] = OBELIX_BOUND
+    return np.where(rows.censored, np.nan, values) if for_test and task.censored == "left out" else values
 
 
-def constant_guess(rows: TrainingRows, labels: NDArray[np.float64], test: TrainingRows) -> NDArray[np.float64]:
+def score_task(predicted: NDArray[np.float64], tests: TrainingRows, task: Task, subsets: Subsets) -> Scores:
+    """Return the scores of predictions [M] of a task on the test rows, by subset."""
+    bound = tests.censored if task.censored == "bound" else None
+    return score(predicted, label_column(tests, task, for_test=True), subsets, bound)
+
+
+def constant_guess(
+    rows: TrainingRows, labels: NDArray[np.float64], test: TrainingRows
+) -> NDArray[np.float64]:
     """Return the mean training label of the same table and phase (else phase, else all), [M]."""
     out = np.full(len(test), labels.mean())
     for same in (("phase",), ("phase", "source")):
@@ -155,7 +167,6 @@ class Baselines:
         task: Task,
         splits: Sequence[Split],
         tests: TrainingRows,
-        labels: NDArray[np.float64],
         subsets: Subsets,
         model: str,
         plan: Plan,
@@ -166,23 +177,23 @@ class Baselines:
             task: what is learned.
             splits: of the protocol.
             tests: their test rows, one split after the other, M in all.
-            labels: [M] what the predictions are compared with, NaN where nothing is.
             subsets: name to mask [M].
             model: CONSTANT, NEAREST, TREES or BOOSTING.
             plan: number of seeds and trees.
         """
-        known = label_column(self.rows, task, keep_bounds=True)
+        known = label_column(self.rows, task, for_test=False)
         chosen = ~np.isnan(known)
         if task.tables is not None:
             chosen &= of_table(self.rows, *task.tables)
         settings = {"task": task.__dict__, "model": model, "trees": plan.trees if model == TREES else 0}
+        labels = label_column(tests, task, for_test=True)
         key = self._key(settings, known, chosen, splits, tests, labels, subsets)
         entry = self.entries.setdefault(task.name, {}).get(model, {})
         done: list[Scores] = entry.get("seeds", []) if entry.get("sha256") == key else []
         for seed in range(len(done), plan.seeds_of(model)):
             start = time.process_time()
             guess = self._predict(model, seed, plan, known, chosen, splits, tests)
-            done.append(score(guess, labels, subsets))
+            done.append(score_task(guess, tests, task, subsets))
             self.entries[task.name][model] = {"sha256": key, "trees": settings["trees"], "seeds": done}
             text = json.dumps(self.entries, indent=1) + "\n"
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ words what is said here in masks; tests/test_protocols.py checks that nothing le
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -24,7 +25,7 @@ from softlyte.screening.families import FAMILIES, MOBILE_IONS, classify_family, 
 MODULI = ("bulk_modulus_gpa", "shear_modulus_gpa", "youngs_modulus_gpa")
 SIGMA = "sigma_s_cm"
 OBELIX_BOUND = -15.0
-"""log10 S/cm that the OBELiX project writes for "<1E-10" (1e-15 S/cm; github.com/NRC-Mila/OBELiX, data/README.md)."""
+"""log10 S/cm that stands for "<1E-10" and "<1E-8" in OBELiX's own processed.csv and loader (1e-15 S/cm)."""
 
 LAST_TRAINING_YEAR = 2021
 """The time split trains on what was published up to and in this year."""
@@ -76,9 +77,9 @@ def shared_pretraining(rows: TrainingRows) -> Mask:
     Out stay every modulus (of crystals, glasses and cited materials), every conductivity of a composition in
     OBELiX or in the cited panel, and every conductivity of a composition with a halogen, glasses included.
     What is left holds no label of a kind that the Matbench, OBELiX, family or time splits test on a
-    composition, or a family, of theirs: formation energies, windows, densities, hardness, glass transitions, and
-    conductivities of glasses without halogen. (The grouped folds do not use it: windows come from the
-    formation energies.)
+    composition, or a family, of theirs: formation energies, windows, densities, hardness, glass
+    transitions, and conductivities of glasses without halogen. (The grouped folds do not use it: windows
+    come from the formation energies.)
     """
     sigma = labelled(rows, [SIGMA])
     measured = rows.compositions[of_table(rows, "conductivity_obelix", "conductivity_cited")]
@@ -92,8 +93,8 @@ def shared_pretraining(rows: TrainingRows) -> Mask:
 def matbench(rows: TrainingRows) -> list[Split]:
     """Return the five official folds of Matbench v0.1 over all 10,987 rows, flagged ones in the test.
 
-    Training may use the unflagged rows of the other four folds, and moduli from other tables unless they are of
-    a test composition.
+    Training may use the unflagged rows of the other four folds, and moduli from other tables unless they
+    are of a test composition.
     """
     table = load_table("elastic_moduli")
     fold, fit = matbench_folds(len(table)), ~unfit_rows(table["flag"]).to_numpy()
@@ -229,11 +230,18 @@ def grouped(rows: TrainingRows, by: str, k: int = 5) -> list[Split]:
 
     The folds by chemical system are those of the training run.
     """
-    if by == "chemical system":
-        fold = system_folds(rows, k)
-    else:
-        fold = grouped_folds([key.tobytes().hex() for key in rows.compositions.keys()], k)
+    fold = system_folds(rows, k) if by == "chemical system" else hashed_folds(rows.compositions, k)
     return [Split(f"fold_{n}", fold != n, rows.take(fold == n), {}) for n in range(k)]
+
+
+def hashed_folds(compositions: Compositions, k: int = 5) -> NDArray[np.int64]:
+    """Return the fold of each row by reduced composition, [N].
+
+    It depends on the composition alone, so that other rows of other tables change nothing.
+    """
+    names, inverse = np.unique(compositions.keys(), return_inverse=True)
+    digests = [hashlib.sha256(name.tobytes()).digest() for name in names]
+    return np.array([int.from_bytes(d[:6], "big") % k for d in digests], np.int64)[inverse.ravel()]
 
 
 def system_folds(rows: TrainingRows, k: int = 5) -> NDArray[np.int64]:
@@ -274,5 +282,3 @@ def _check_aligned(found: Compositions, expected: Compositions, table: str) -> N
             f"the training rows of {table} are not its rows in their order; adapt benchmarks/protocols.py to "
             f"what models/training_data.py reads"
         )
-
-

@@ -25,7 +25,9 @@ _SHORT = re.compile(
 _SPRINGER = re.compile(r"^10\.(?:1007|1038)/s\d{5}-0(?P<two>\d\d)-\d{4,5}-[\da-z]$")
 _ACS = re.compile(r"^10\.1021/(?:acs)?[a-z.]*?(?P<digit>\d)(?P<letter>[bc])\d{5}$")
 _ACS_NINETIES = re.compile(r"^10\.1021/[a-z]{2}(?P<two>[09]\d)\d{4}[a-z\d]$")  # cm980736j, ic030208w
-_ACS_TEENS = re.compile(r"^10\.1021/[a-z]{2}(?P<digit>[1-5])\d{5}[a-z\d]$")  # cm1006857 of 2010, cm5037524 of 2014
+_ACS_TEENS = re.compile(
+    r"^10\.1021/[a-z]{2}(?P<digit>[1-5])\d{5}[a-z\d]$"
+)  # cm1006857 of 2010, cm5037524 of 2014
 _RSC = re.compile(r"^10\.1039/(?P<letter>[a-d])(?P<digit>\d)(?:[a-z]{2}\d{5}|\d{5})[a-z]$")
 _DECADES = {"acs": {"b": 2010, "c": 2020}, "rsc": {"a": 1990, "b": 2000, "c": 2010, "d": 2020}}
 _FIRST_YEAR = 50
