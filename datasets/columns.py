@@ -196,9 +196,97 @@ _ALL = (
         "Probability that the needed stack pressure is below the target.",
     ),
     Column(
-        "cost_usd_kg", "Precursor cost", "USD/kg", "Precursor cost of one kilogram by the cheapest route."
+        "cost_usd_kg",
+        "Precursor cost",
+        "USD/kg",
+        "Precursor cost of one kilogram by the cheapest route.",
+        predicted=True,
     ),
-    Column("cost_usd_l", "Precursor cost per litre", "USD/L", "Precursors of one litre of dense material."),
+    Column(
+        "cost_low_usd_kg",
+        "Cost, all prices low",
+        "USD/kg",
+        "Precursor cost if every price stood at the low end of its interval at once.",
+    ),
+    Column(
+        "cost_high_usd_kg",
+        "Cost, all prices high",
+        "USD/kg",
+        "Precursor cost if every price stood at the high end of its interval at once.",
+    ),
+    Column(
+        "cost_usd_l",
+        "Precursor cost per litre",
+        "USD/L",
+        "Precursors of one litre of dense material.",
+        predicted=True,
+    ),
+    Column(
+        "cost_usd_m2",
+        "Precursor cost per area",
+        "USD/m2",
+        "Precursors of one square metre of a dense layer of the chosen thickness.",
+        predicted=True,
+    ),
+    Column(
+        "sulfide_usd_kg",
+        "Sulfide electrolyte price",
+        "USD/kg",
+        "Reference line: upper end of the sulfide electrolyte price of the reference year.",
+    ),
+    Column(
+        "p_below_sulfide_price",
+        "P(cheaper than sulfide)",
+        "",
+        "Probability that the precursors cost less than the reference line.",
+    ),
+    Column(
+        "batch_recipe",
+        "Masses for a batch",
+        "",
+        "Grams of each precursor for a batch, 10 g if not asked otherwise.",
+    ),
+    Column(
+        "byproducts",
+        "Leaves the batch",
+        "",
+        "Grams of water, hydrogen chloride or carbon dioxide that leave.",
+    ),
+    Column("dearest_precursor", "Dearest precursor", "", "Precursor with the largest share of the cost."),
+    Column(
+        "dearest_share", "Its share of the cost", "", "Share of the dearest precursor in the cost, 0 to 1."
+    ),
+    Column(
+        "hhi_production",
+        "HHI of production",
+        "",
+        "Herfindahl-Hirschman index of mining by country, mass-weighted, up to 10,000.",
+    ),
+    Column(
+        "hhi_reserve",
+        "HHI of reserves",
+        "",
+        "Herfindahl-Hirschman index of reserves by country, mass-weighted, up to 10,000.",
+    ),
+    Column(
+        "alternative_routes",
+        "Other recipes",
+        "",
+        "Recipes that cost at most 20% more, cheapest first, with their extra cost.",
+    ),
+    Column("currency", "Currency", "", "ISO 4217 code of the two columns that follow."),
+    Column(
+        "cost_currency_kg",
+        "Precursor cost, chosen currency",
+        "currency/kg",
+        "Precursor cost of one kilogram in the chosen currency.",
+    ),
+    Column(
+        "cost_currency_l",
+        "Precursor cost per litre, chosen currency",
+        "currency/L",
+        "Precursors of one litre in the chosen currency.",
+    ),
     Column(
         "p_all_targets",
         "P(all targets)",
@@ -312,6 +400,34 @@ PROFILE_COLUMNS = (
 )
 """Columns of the profile of reaction energy against potential, in order."""
 
+COST_COLUMNS = with_intervals(
+    (
+        "formula",
+        "phase",
+        "cost_usd_kg",
+        "cost_low_usd_kg",
+        "cost_high_usd_kg",
+        "density_g_cm3",
+        "cost_usd_l",
+        "cost_usd_m2",
+        "sulfide_usd_kg",
+        "p_below_sulfide_price",
+        "dearest_precursor",
+        "dearest_share",
+        "hhi_production",
+        "hhi_reserve",
+        "precursor_route",
+        "batch_recipe",
+        "byproducts",
+        "alternative_routes",
+        "flags",
+    )
+)
+"""Columns of `softlyte cost`, in order."""
+
+CURRENCY_COLUMNS = ("currency", "cost_currency_kg", "cost_currency_l")
+"""Columns that `softlyte cost --currency` adds."""
+
 CANDIDATE_COLUMNS = ("rank", *PREDICT_COLUMNS, "pareto_front", "precursor_route")
 """Columns of `candidates.csv`, in order."""
 
@@ -332,7 +448,8 @@ FIDELITIES = (
 def column_guide() -> str:
     """Return the vocabulary of all results as a Markdown table (docs/columns.md)."""
     lines = ["| column | unit | meaning |", "|---|---|---|"]
-    for name in dict.fromkeys(CANDIDATE_COLUMNS + WINDOW_COLUMNS + INTERFACE_COLUMNS + PROFILE_COLUMNS):
+    more = (*WINDOW_COLUMNS, *INTERFACE_COLUMNS, *PROFILE_COLUMNS, *COST_COLUMNS, *CURRENCY_COLUMNS)
+    for name in dict.fromkeys((*CANDIDATE_COLUMNS, *more)):
         column = COLUMNS.get(name)
         if column is not None:
             ends = ", `_lower`, `_upper`" if column.predicted else ""

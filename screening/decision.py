@@ -19,9 +19,10 @@ from scipy.special import ndtr
 from softlyte.datasets.columns import PHASES
 from softlyte.datasets.formulas import Compositions
 from softlyte.models.predictions import Predictions, PropertyPrediction
-from softlyte.screening.cost import CostResult, precursor_cost, precursor_routes
+from softlyte.screening.cost import CostResult, precursor_cost
 from softlyte.screening.pressure import MECHANISMS, StackPressure, stack_pressure
 from softlyte.screening.prices import PriceTable
+from softlyte.screening.recipes import precursor_routes
 from softlyte.screening.targets import TARGET_COLUMNS, Target, Targets, load_targets
 
 FloatArray = NDArray[np.float64]

@@ -15,10 +15,11 @@ from softlyte.datasets.columns import PHASES, PREDICT_COLUMNS
 from softlyte.datasets.formulas import Compositions
 from softlyte.featurize.phase_diagram import HullStore
 from softlyte.models.predictions import Predictions, PropertyPrediction
-from softlyte.screening.cost import precursor_routes
+from softlyte.screening.cost import per_litre
 from softlyte.screening.decision import Assessment, assess, flags, joint_probability
 from softlyte.screening.families import FAMILIES, MOBILE_IONS, classify_family, mobile_ion_of
 from softlyte.screening.known import nearest_known
+from softlyte.screening.recipes import precursor_routes
 from softlyte.screening.stability import HULL_BASES, Stability, stability
 from softlyte.screening.targets import Targets
 
@@ -112,8 +113,8 @@ def result_table(evaluation: Evaluation, targets: Targets) -> pd.DataFrame:
         "stack_pressure_mpa_lower": lower,
         "stack_pressure_mpa_upper": upper,
         "p_below_target_pressure": assessment.pressure.probability_below(targets.pressure_mpa()),
-        "cost_usd_kg": assessment.median("cost_usd_kg"),
-        "cost_usd_l": assessment.median("cost_usd_l"),
+        **_ends("cost_usd_kg", (assessment.cost.usd_kg, *assessment.cost.interval())),
+        **_ends("cost_usd_l", per_litre(assessment.cost, predictions["density_g_cm3"])),
         "p_all_targets": joint_probability(assessment, targets),
         "nearest_known": names,
         "distance_to_known": distance,
@@ -136,6 +137,13 @@ def result_table(evaluation: Evaluation, targets: Targets) -> pd.DataFrame:
     for name, values in _with_interval(HULL_ENERGY, predictions[HULL_ENERGY]).items():
         columns[name] = np.maximum(values, 0.0)  # keeps NaN
     return pd.DataFrame(columns)[[*PREDICT_COLUMNS, "precursor_route"]]
+
+
+def _ends(
+    name: str, values: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+) -> dict[str, NDArray[np.float64]]:
+    """Return median, lower and upper end under the column's name and its `_lower` and `_upper`."""
+    return dict(zip((name, f"{name}_lower", f"{name}_upper"), values, strict=True))
 
 
 def _with_interval(

@@ -12,7 +12,7 @@ ANION_SOURCES = {"F": "HF", "Cl": "Cl2", "Br": "Br2", "I": "I2", "S": "S"}
 """Commodity that brings each anion; oxygen comes from air or stays in the oxide."""
 
 VALENCES: dict[str, tuple[int, ...]] = (
-    dict.fromkeys(("Li", "Na", "K"), (1,))
+    dict.fromkeys(("Li", "Na", "K", "Rb"), (1,))
     | dict.fromkeys(("Mg", "Ca", "Sr", "Ba", "Mn", "Co", "Ni", "Zn"), (2,))
     | dict.fromkeys(
         ("B", "Al", "Ga", "In", "Sc", "Y", "La", "Pr", "Nd", "Gd", "Tb", "Dy", "Ho", "Er", "Lu"), (3,)
@@ -39,6 +39,7 @@ SOURCES = {
     "B": "borates",
     "Na": "Na2CO3",
     "K": "KCl",
+    "Rb": "Rb2CO3",
     "Ca": "CaO",
     "Sr": "SrSO4",
     "Ba": "BaSO4",
@@ -72,12 +73,16 @@ SOURCES = {
 OXIDE_SOURCES = {"Al": "Al2O3", "Zr": "ZrOCl2H16O8"}
 """Where the oxide has a nearer source than the halides: alumina; the oxychloride hydrate, calcined."""
 
+REDUCED_FROM_CHLORIDE = frozenset({"Zr", "Hf"})
+"""Metals that are made by reducing their chloride with magnesium (Kroll process)."""
+
 LOWER_GUIDES = {"Zr": "ZrSiO4"}
-"""Ore from which the low price is estimated where the metal is made from the halide, not the reverse."""
+"""Ore from which the low price is estimated where the central one comes from a metal made from the halide."""
 
 NOTES = {
-    "Zr": "zirconium sponge is made from ZrCl4: an upper guide; the low price is estimated from zircon",
-    "Hf": "hafnium metal is made from HfCl4, so this is an upper guide",
+    "Rb": "one company's price; world consumption is a few tons a year",
+    "Zr": "sponge less the cost of its reduction from ZrCl4; the low price is estimated from zircon",
+    "Hf": "metal less the cost of its reduction from HfCl4",
     "Y": "export controls multiplied prices outside China by 20 to 50 in 2025",
     "Nb": "by chlorination of ferroniobium",
     "B": "from borates as imported, taken as boric acid",
@@ -87,6 +92,29 @@ NOTES = {
     "Fe": "ore price",
     "W": "ore price",
 }
+
+UNPRICED = {
+    "Cs": "only laboratory lots are quoted (3,040 USD/kg of CsCl by 50 g) and no market price exists",
+    "Tm": "no quotation of thulium was found",
+    "H": "hydrides and borohydrides have no cited price",
+    "N": "nitrides and amides have no cited price",
+    "C": "carboranes and carbides have no cited price; carbonates serve in the hydrate route",
+}
+"""Why elements that electrolytes hold have no precursor here; anything else was not looked for."""
+
+HYDRATES: dict[str, tuple[str, str, str]] = {
+    "Li2CO3": ("lithium carbonate", "Li2CO3", "Li"),
+    "LiOH(H2O)": ("lithium hydroxide monohydrate", "LiOH", "Li"),
+    "Na2CO3": ("sodium carbonate", "Na2CO3", "Na"),
+    "Rb2CO3": ("rubidium carbonate", "Rb2CO3", "Rb"),
+    "ZrOCl2(H2O)8": ("zirconium oxychloride octahydrate", "ZrOCl2H16O8", "Zr"),
+}
+"""Precursors that give off water or carbon dioxide: formula as traded -> name, commodity, cation.
+
+The sources of LiOH do not say its hydrate state; the monohydrate is what the market trades."""
+
+BYPRODUCTS = ("H2O", "HCl", "CO2")
+"""What may leave in the hydrate route."""
 
 CITED_COMMODITIES = {
     "lithium carbonate, US contract": "Li2CO3",

@@ -23,6 +23,7 @@ BUILDERS: Mapping[str, str] = {
     "crystal_volume_other": "crabnet",
     "decomposition_energy": "crabnet",
     "elastic_moduli": "crabnet",
+    "exchange_rates": "currencies",
     "formation_energy": "crabnet",
     "glass_properties": "glasspy",
 }

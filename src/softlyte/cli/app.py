@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from softlyte.cli import data, predict, screen, train, window
+from softlyte.cli import cost, data, predict, screen, train, window
 from softlyte.cli import version as version_verb
 from softlyte.cli.output import fail
 from softlyte.datasets.errors import UserError
@@ -38,6 +38,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 unexpected error or failed check, 2 unusable input (all or some rows).",
 )
 app.command("predict")(predict.command)
+app.command("cost")(cost.command)
 app.command("screen")(screen.command)
 app.command("window")(window.command)
 app.command("train")(train.command)
