@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -19,6 +20,9 @@ DEFAULT_CONFIG = Path(__file__).parent / "configs" / "composition.toml"
 
 class ConfigError(UserError):
     """A configuration that cannot be used; the message names the file, the key and the remedy."""
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class _Strict(BaseModel):
@@ -167,22 +171,41 @@ class TrainingConfig(_Strict):
 
 
 def load_config(path: Path | str) -> TrainingConfig:
-    """Read and check a TOML configuration; raises ConfigError with one sentence."""
-    path = Path(path)
+    """Read and check a configuration: TOML, or a run's config.json; raises ConfigError with one sentence.
+
+    A [tune] table is left to `softlyte tune`.
+    """
+    raw = read_document(Path(path))
+    raw.pop("tune", None)
+    return validated(TrainingConfig, raw, str(path))
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Read a TOML or JSON file as it stands; raises ConfigError if it is missing or unreadable."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        raw = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(f"there is no file {path}; give the path of a training TOML") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} is not readable TOML ({error}); correct the file") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise ConfigError(f"{path} is not readable {kind} ({error}); correct the file") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path} holds no configuration; give an object with network, training, ...")
+    return raw
+
+
+def validated(model: type[_Model], raw: object, where: str) -> _Model:
+    """Check raw values against a model; raises ConfigError naming the first bad key."""
     try:
-        return TrainingConfig.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"{path}: {key} = {first.get('input')!r} is not usable ({first['msg']}); correct that key"
-        ) from None
+        key, given = ".".join(str(part) for part in first["loc"]), first.get("input")
+        # A rule over several keys is broken by a whole table, which is not worth repeating.
+        shown = key if isinstance(given, dict | tuple | list) else f"{key} = {given!r}"
+        what = f"{shown} is not usable ({first['msg']})" if key else first["msg"]
+        raise ConfigError(f"{where}: {what}; correct that key") from None
 
 
 def _all_in(names: object, known: object, what: str) -> None:

@@ -78,6 +78,7 @@ def fit_network(
     threads: int = 1,
     max_hours: float | None = None,
     progress: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> FitOutcome:
     """Train one network through stages; called again on the same folder it goes on where it was stopped.
 
@@ -98,6 +99,7 @@ def fit_network(
         max_hours: stop after the last whole epoch that ends in this time (after one at least, unless it is
             0 or less); None for no limit.
         progress: True to show a bar on a terminal, else a line for each epoch.
+        callbacks: more Lightning callbacks, for every stage.
 
     Raises:
         TrainingDataError: a stage draws no row.
@@ -124,7 +126,9 @@ def fit_network(
             trained = True
             dataset = dataset or LabelledRows(rows, standard)
             data = _stage_data(config, rows, used, dataset, stage, _stage_seed(seed, stage), threads)
-            if not _run_stage(config, network, standard, data, stage, folder / stage.name, machine):
+            if not _run_stage(
+                config, network, standard, data, stage, folder / stage.name, machine, callbacks
+            ):
                 return FitOutcome(None, standard)
         load_strictly(network, load_state(finished), str(finished))
     return FitOutcome({k: v.detach().cpu() for k, v in network.state_dict().items()}, standard)
@@ -173,6 +177,7 @@ def _run_stage(
     stage: StageConfig,
     folder: Path,
     machine: _Machine,
+    callbacks: Sequence[Callback],
 ) -> bool:
     """Train one stage; returns True when it is finished, its weights then lie in the folder."""
     fit = config.training
@@ -196,7 +201,7 @@ def _run_stage(
         gradient_clip_val=fit.gradient_clip,
         # A run that goes on logs into a version of its own: nothing of the earlier part is lost.
         logger=[table, TensorBoardLogger(folder, name="log", version=table.version)],
-        callbacks=_callbacks(fit.early_stopping_patience if early else None, folder, machine),
+        callbacks=[*callbacks, *_callbacks(fit.early_stopping_patience if early else None, folder, machine)],
         enable_progress_bar=machine.progress and sys.stderr.isatty(),
         enable_model_summary=False,
         use_distributed_sampler=False,

@@ -24,6 +24,7 @@ from softlyte.models.config import DEFAULT_CONFIG, ConfigError, TrainingConfig, 
 from softlyte.models.evaluation import evaluate
 from softlyte.models.members import EVALUATED, SHIPPED, MemberJob, fit_members, out_of_fold, rows_of
 from softlyte.models.predictor import DeviceError, Predictor, choose_device
+from softlyte.models.run_folder import open_run_folder
 from softlyte.models.support import Support, main_anion
 from softlyte.models.tasks import TASK_NAMES, TASKS
 from softlyte.models.training_data import (
@@ -33,7 +34,7 @@ from softlyte.models.training_data import (
     source_checksums,
 )
 
-RESOLVED, METRICS, OUT_OF_FOLD = "config.json", "metrics.json", "out_of_fold.npz"
+METRICS, OUT_OF_FOLD = "metrics.json", "out_of_fold.npz"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def train(
         raise ConfigError(
             f"precision {resolved.training.precision} needs CUDA; use 32-true or a machine with a GPU"
         )
-    folder = _open_folder(Path(out), resolved)
+    folder = open_run_folder(Path(out), resolved.model_dump_json(indent=1) + "\n")
     # Read before the expensive work: what is wrong with a table shows now, and the card names these tables.
     checksums = source_checksums(resolved.data.tables)
     rows = rows_of(resolved)
@@ -139,21 +140,6 @@ def train(
     save_checkpoint(folder / "evaluated", card, evaluated)
     write_bytes(folder / METRICS, (json.dumps(metrics, indent=1) + "\n").encode())
     return TrainResult(folder / "checkpoint", metrics)
-
-
-def _open_folder(folder: Path, config: TrainingConfig) -> Path:
-    text = config.model_dump_json(indent=1) + "\n"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stated = folder / RESOLVED
-        if stated.is_file() and stated.read_text(encoding="utf-8") != text:
-            raise ConfigError(
-                f"{folder} holds a run with another configuration; give another --out or that configuration"
-            )
-        write_bytes(stated, text.encode())
-    except OSError as error:
-        raise ConfigError(f"the folder {folder} cannot be written ({error}); give another --out") from error
-    return folder
 
 
 def _save_out_of_fold(

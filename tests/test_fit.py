@@ -134,6 +134,7 @@ def test_the_time_limit_stops_after_an_epoch_and_the_next_call_goes_on_exactly(t
     assert same(whole, fit_network(config_of(), ROWS, EVERY, tmp_path / "a", 3, stages=[stage_of(3)]))
 
 
+@pytest.mark.slow
 def test_two_processes_do_what_averaged_gradients_of_two_shares_do(tmp_path: Path) -> None:
     config, stage, seed = config_of(), stage_of(2), 5
     outcome = fit_network(config, ROWS, EVERY, tmp_path, seed, stages=[stage], devices=2)

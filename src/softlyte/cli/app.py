@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from softlyte.cli import cost, data, predict, screen, train, window
+from softlyte.cli import cost, data, predict, screen, train, tune, window
 from softlyte.cli import version as version_verb
 from softlyte.cli.output import fail
 from softlyte.datasets.errors import UserError
@@ -42,6 +42,7 @@ app.command("cost")(cost.command)
 app.command("screen")(screen.command)
 app.command("window")(window.command)
 app.command("train")(train.command)
+app.command("tune")(tune.command)
 app.add_typer(data.app, name="data")
 app.command("version")(version_verb.command)
 
