@@ -29,6 +29,9 @@ REFRACTORY_PENALTY = 1e5
 UNPRICED_PENALTY = 1e9
 """USD per mole of charge: a precursor without a price is used only where nothing else will do."""
 
+ROUNDING = 1e-12
+"""Share of the charge below which a flow is none."""
+
 OXYGEN = list(ANIONS).index("O")
 
 ALKALI = np.isin(np.arange(MAX_ATOMIC_NUMBER + 1), [Element(s).Z for s in ("Li", "Na", "K", "Rb", "Cs")])
@@ -89,4 +92,6 @@ def cheapest_groups(
         costs = prices.usd_per_charge[z, v, a]
         costs = np.where(np.isnan(costs), UNPRICED_PENALTY, costs) + REFRACTORY_PENALTY * is_refractory(z, a)
         flows = cheapest_flows(costs, supply[rows, :i], demand[rows, :j])
+        # What is left of rounding is no precursor.
+        flows[flows < ROUNDING * supply[rows, :i].sum(axis=1)[:, None, None]] = 0.0
         yield Group(rows, group.cation, group.valence, group.anion, flows)

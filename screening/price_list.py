@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -56,13 +57,18 @@ class PriceList:
 
         return PriceTable.from_frame(moved(self.binary), moved(self.hydrates))
 
-    def row(self, formula: str) -> pd.Series:
-        """Return the price row of a precursor by its formula; raises PriceError if it is not listed."""
+    @cached_property
+    def _rows(self) -> dict[str, dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
         for frame in (self.binary, self.hydrates):
-            found = frame[frame["formula"] == formula]
-            if len(found):
-                return found.iloc[0]
-        raise PriceError(f"no price of {formula} is listed; give one in a file of own prices")
+            rows += [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+        return {str(row["formula"]): row for row in rows}
+
+    def row(self, formula: str) -> dict[str, Any]:
+        """Return the price row of a precursor by its formula; raises PriceError if it is not listed."""
+        if formula not in self._rows:
+            raise PriceError(f"no price of {formula} is listed; give one in a file of own prices")
+        return self._rows[formula]
 
     def without(self, formulas: Sequence[str]) -> PriceList:
         """Return the list without some precursors; raises PriceError naming one that is not in it."""

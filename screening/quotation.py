@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pymatgen.core import Element
 
 from softlyte.datasets.columns import COST_COLUMNS, PHASES
 from softlyte.datasets.errors import UserError
@@ -142,7 +141,8 @@ def quote_rows(
     rate = per_usd(currency, prices.year)
     inputs = check_rows(rows, np.ones(MAX_ATOMIC_NUMBER + 1, dtype=bool), phase)
     compositions, codes = inputs.compositions, inputs.phase
-    cost = precursor_cost(compositions, prices.table(), synthesis)
+    table = prices.table()
+    cost = precursor_cost(compositions, table, synthesis)
     density = _density(compositions, codes, density_g_cm3, predictor)
     names = compositions.formulas()
     reference = sulfide_price(reference_year)[1]
@@ -166,9 +166,15 @@ def quote_rows(
     distinct = list(dict.fromkeys(names))
     places = [names.index(name) for name in distinct]
     unique = compositions[np.array(places, dtype=np.int64)]
-    routes = dict(zip(distinct, precursor_routes(unique, prices.table(), synthesis), strict=True))
+    routes = dict(zip(distinct, precursor_routes(unique, table, synthesis), strict=True))
     texts = {
-        name: _texts(unique[position : position + 1], name, routes[name], prices, synthesis, batch_g)
+        name: _texts(
+            name,
+            routes[name],
+            alternative_routes(unique[position : position + 1], table, synthesis, WITHIN, ALTERNATIVES),
+            prices,
+            batch_g,
+        )
         for position, name in enumerate(distinct)
     }
     for column in ("dearest_precursor", "dearest_share", "precursor_route", "batch_recipe", "byproducts"):
@@ -178,11 +184,11 @@ def quote_rows(
         "; ".join(filter(None, (str(texts[name]["flags"]), "" if known else "no density: unknown element")))
         for name, known in zip(names, ~np.isnan(density.median()), strict=True)
     ]
-    table = pd.DataFrame(columns)[list(COST_COLUMNS)]
+    frame = pd.DataFrame(columns)[list(COST_COLUMNS)]
     if currency.upper() != "USD":
-        table["currency"] = currency.upper()
-        table["cost_currency_kg"], table["cost_currency_l"] = cost.usd_kg * rate, litre[0] * rate
-    return Quotations(table, _recipe_rows(routes, prices, batch_g), routes, inputs.rejected)
+        frame["currency"] = currency.upper()
+        frame["cost_currency_kg"], frame["cost_currency_l"] = cost.usd_kg * rate, litre[0] * rate
+    return Quotations(frame, _recipe_rows(routes, prices, batch_g), routes, inputs.rejected)
 
 
 def _density(
@@ -205,16 +211,10 @@ def _density(
 
 
 def _texts(
-    composition: Compositions,
-    name: str,
-    route: Route,
-    prices: PriceList,
-    synthesis: Synthesis,
-    batch_g: float,
+    name: str, route: Route, others: list[Route], prices: PriceList, batch_g: float
 ) -> dict[str, object]:
     """Return the text columns of one composition."""
     dearest, share = route.dearest
-    others = alternative_routes(composition, prices.table(), synthesis, WITHIN, ALTERNATIVES)
     extra = [f"{other} (+{max(other.usd_kg / route.usd_kg - 1, 0.0):.0%})" for other in others]
     return {
         "dearest_precursor": dearest,
@@ -223,15 +223,13 @@ def _texts(
         "batch_recipe": _grams(route.batch(batch_g)),
         "byproducts": _grams(route.leaving(batch_g)),
         "alternative_routes": "; ".join(extra),
-        "flags": _flags(composition, name, route, prices),
+        "flags": _flags(name, route, prices),
     }
 
 
-def _flags(composition: Compositions, name: str, route: Route, prices: PriceList) -> str:
+def _flags(name: str, route: Route, prices: PriceList) -> str:
     if route.reason:
-        present = {Element.from_Z(int(z)).symbol for z in composition.atomic_numbers[0] if z}
-        named = present & set(route.reason.split())
-        why = [note for symbol, note in UNPRICED.items() if symbol in named]
+        why = [note for symbol, note in UNPRICED.items() if symbol in route.reason.split()]
         return "; ".join([f"no cost: {route.reason}", *why])
     flags = []
     for basis in ("estimated", "inferred"):
@@ -249,7 +247,7 @@ def _recipe_rows(routes: dict[str, Route], prices: PriceList, batch_g: float) ->
         grams, total = route.batch(batch_g), sum(route.usd.values())
         for precursor, moles in route.moles.items():
             row = prices.row(precursor)
-            provenance = {column: row[column] for column in RECIPE_COLUMNS if column in row.index}
+            provenance = {column: row[column] for column in RECIPE_COLUMNS if column in row}
             lines.append(
                 provenance
                 | {
