@@ -143,6 +143,24 @@ def test_csv_json_and_files(tmp_path):
     assert "nonsense" in (tmp_path / "rejected.csv").read_text()
 
 
+def test_a_file_of_formulas_keeps_its_phases_and_refuses_single_rows(tmp_path):
+    mine = tmp_path / "mine.csv"
+    mine.write_text(f"formula,phase\n{LACO},glass\nAlCl3,\nLi2ZrCl6,crystal\n")
+    result = run("--file", str(mine), "--density", "2", "--format", "csv")
+    assert result.exit_code == 2
+    assert "mine.csv, row 3" in result.stderr
+    table = pd.read_csv(io.StringIO(result.stdout))
+    assert table["phase"].tolist() == ["glass", "crystal"]
+
+
+def test_a_file_without_a_usable_row_gives_an_empty_table(tmp_path):
+    mine = tmp_path / "mine.csv"
+    mine.write_text("formula\nAlCl3\n")
+    result = run("--file", str(mine), "--format", "csv")
+    assert result.exit_code == 2
+    assert result.stdout.strip() == ",".join(COST_COLUMNS)
+
+
 def test_own_prices_date_and_exclusions_from_the_command_line(tmp_path):
     own = tmp_path / "own.csv"
     own.write_text("formula,price_per_kg,currency\nZrCl4,30,CNY\n")
