@@ -170,6 +170,7 @@ class Baselines:
         subsets: Subsets,
         model: str,
         plan: Plan,
+        kept_only: bool = False,
     ) -> list[Scores]:
         """Return rows, mae and spearman by subset, one entry a seed.
 
@@ -180,6 +181,7 @@ class Baselines:
             subsets: name to mask [M].
             model: CONSTANT, NEAREST, TREES or BOOSTING.
             plan: number of seeds and trees.
+            kept_only: True to return what is kept and fit nothing.
         """
         known = label_column(self.rows, task, for_test=False)
         chosen = ~np.isnan(known)
@@ -190,7 +192,7 @@ class Baselines:
         key = self._key(settings, known, chosen, splits, tests, labels, subsets)
         entry = self.entries.setdefault(task.name, {}).get(model, {})
         done: list[Scores] = entry.get("seeds", []) if entry.get("sha256") == key else []
-        for seed in range(len(done), plan.seeds_of(model)):
+        for seed in range(len(done), 0 if kept_only else plan.seeds_of(model)):
             start = time.process_time()
             guess = self._predict(model, seed, plan, known, chosen, splits, tests)
             done.append(score_task(guess, tests, task, subsets))

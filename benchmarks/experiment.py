@@ -88,6 +88,7 @@ class Experiment:
         for column in (rows.phase, rows.fidelity, rows.temperature_c, rows.censored, rows.targets):
             digest.update(np.ascontiguousarray(column).tobytes())
         self._rows_sha256 = digest.hexdigest()
+        self._shared = shared_pretraining(rows)
 
     def pretraining_stages(self) -> list[StageConfig]:
         """Return the stages that splits share: all but the last that see training rows (or that one)."""
@@ -112,7 +113,7 @@ class Experiment:
 
     def pretrained(self, seed: int) -> FitOutcome:
         """Return the shared pretraining of a seed, from the run folder if it is finished."""
-        used, stages = shared_pretraining(self.rows), self.pretraining_stages()
+        used, stages = self._shared, self.pretraining_stages()
         folder = self.folder / f"pretraining_{seed}-{self._digest(used, stages)}"
         return self._fit(used, folder, seed, stages, None, Standardisation.fit(self.rows.take(used)))
 
@@ -206,7 +207,7 @@ class Experiment:
         )
         digest = hashlib.sha256(text.encode() + self._rows_sha256.encode() + np.packbits(used).tobytes())
         if transfer:
-            digest.update(np.packbits(shared_pretraining(self.rows)).tobytes())
+            digest.update(np.packbits(self._shared).tobytes())
         return digest.hexdigest()[:12]
 
 

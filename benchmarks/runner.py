@@ -81,18 +81,22 @@ def pooled(splits: Sequence[Split]) -> TrainingRows:
     return replace(parts[0], **joined)
 
 
-def run_baselines(protocol: Protocol, rows: TrainingRows, folder: Path = RESULTS) -> dict[str, Any]:
-    """Fit (or read) the baselines; returns {task: {model: [Scores of each seed]}}."""
+def run_baselines(
+    protocol: Protocol, rows: TrainingRows, folder: Path = RESULTS, kept_only: bool = False
+) -> dict[str, Any]:
+    """Fit (or read) the baselines; returns {task: {model: [Scores of each seed]}}.
+
+    The cheap models come first for every task. With kept_only nothing is fitted: what is not kept is empty.
+    """
     splits = protocol.splits(rows)
     tests = pooled(splits)
     subsets = protocol.subsets(tests, splits)
     kept = Baselines(protocol.name, rows, folder)
-    out: dict[str, dict[str, list[Scores]]] = {}
-    for task in protocol.tasks:
-        out[task.name] = {
-            model: kept.scores(task, splits, tests, subsets, model, protocol.plan(task))
-            for model in BASELINE_MODELS
-        }
+    out: dict[str, dict[str, list[Scores]]] = {task.name: {} for task in protocol.tasks}
+    for model in BASELINE_MODELS:
+        for task in protocol.tasks:
+            plan = protocol.plan(task)
+            out[task.name][model] = kept.scores(task, splits, tests, subsets, model, plan, kept_only)
     return out
 
 
@@ -159,19 +163,23 @@ def comparison(baselines: Mapping[str, Any], networks: Mapping[str, Any], fewest
             if first["rows"] < fewest:
                 continue
             line = [task, subset, f"{first['rows']:,}"]
-            line += [over_seeds([seed[subset]["mae"] for seed in models[m]]) for m in BASELINE_MODELS]
+            line += [_over(models[m], subset) for m in BASELINE_MODELS]
             fitted = networks.get(task, {})
             if plain:
-                line.append(over_seeds([seed[subset]["mae"] for seed in fitted[PLAIN]["seeds"]]))
+                line.append(_over(fitted[PLAIN]["seeds"], subset))
             if networks:
-                line.append(over_seeds([seed[subset]["mae"] for seed in fitted[NETWORK]["seeds"]]))
+                line.append(_over(fitted[NETWORK]["seeds"], subset))
                 best = fitted[NETWORK]["ensemble"][subset]
                 line += [f"**{best['mae']:.3f}**", _rank(best)]
             else:
-                line.append(_rank(models[TREES][0][subset]))
+                line.append(_rank(models[TREES][0][subset]) if models[TREES] else "")
             body.append(line)
     head[1:3] = ["subset", "test rows"]
     return markdown_table(head, body)
+
+
+def _over(seeds: Sequence[Mapping[str, Any]], subset: str) -> str:
+    return over_seeds([seed[subset]["mae"] for seed in seeds]) if seeds else ""
 
 
 def _rank(scores: Mapping[str, float]) -> str:
@@ -191,8 +199,12 @@ def main(protocol: Protocol, description: str, arguments: Sequence[str] | None =
         "--stage-share", type=float, help="share of each stage's epochs without shared pretraining"
     )
     parser.add_argument("--no-plain", action="store_true", help="leave out the network without transfer")
+    parser.add_argument("--kept", action="store_true", help="fit no baseline: show those that are kept")
     parser.add_argument(
         "--no-baselines", action="store_true", help="networks only; RESULTS.md stays as it is"
+    )
+    parser.add_argument(
+        "--fewest", type=int, default=1, help="leave out subsets of fewer rows from the table"
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
     parser.add_argument("--threads", type=int, default=1)
@@ -217,6 +229,7 @@ def main(protocol: Protocol, description: str, arguments: Sequence[str] | None =
     elif kept.is_file():
         networks = json.loads(kept.read_text(encoding="utf-8"))["tasks"]
     if not chosen.no_baselines:
-        text = comparison(run_baselines(protocol, rows), networks)
+        baselines = run_baselines(protocol, rows, kept_only=chosen.kept)
+        text = comparison(baselines, networks, chosen.fewest)
         print(text)
         write_section(protocol.name, text)
