@@ -10,7 +10,7 @@ from torch import Tensor
 from softlyte.models.batches import LabelledBatch
 from softlyte.models.config import FitConfig
 from softlyte.models.loss import MultiTaskLoss
-from softlyte.models.network import CompositionNetwork
+from softlyte.models.network import CompositionNetwork, NetworkOutput
 
 
 class CompositionModule(lightning.LightningModule):
@@ -46,14 +46,20 @@ class CompositionModule(lightning.LightningModule):
 
     def training_step(self, batch: LabelledBatch, index: int) -> Tensor:
         """Return the loss of one batch."""
-        loss = self.loss(self.network(batch.graphs), batch.targets, batch.censored)
+        loss = self._loss_of(batch)
         self._log("train_loss", loss, batch)
         return loss
 
     def validation_step(self, batch: LabelledBatch, index: int) -> None:
         """Log the loss of one held-out batch."""
-        loss = self.loss(self.network(batch.graphs), batch.targets, batch.censored)
-        self._log("validation_loss", loss, batch)
+        self._log("validation_loss", self._loss_of(batch), batch)
+
+    def _loss_of(self, batch: LabelledBatch) -> Tensor:
+        output = self.network(batch.graphs)
+        # In mixed precision the network computes in half precision, the likelihood never does.
+        exact = NetworkOutput(output.mean.float(), output.log_scale.float())
+        with torch.autocast(batch.targets.device.type, enabled=False):
+            return self.loss(exact, batch.targets, batch.censored)
 
     def _log(self, name: str, loss: Tensor, batch: LabelledBatch) -> None:
         size = len(batch.targets)

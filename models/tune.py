@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from softlyte.datasets.writing import write_bytes
@@ -139,10 +140,13 @@ def open_study(search: _Search, text: str | None = None) -> optuna.Study:
             storage=search.storage or optuna.storages.JournalStorage(JournalFileBackend(where)),
             study_name=search.study,
             directions=["minimize", "minimize"],
-            # Workers of one seed would all try the same: each takes its own.
-            sampler=optuna.samplers.TPESampler(seed=search.tuning.seed + search.number),
             load_if_exists=True,
         )
+        # Workers, and calls that go on, of one seed would all try the same first: each draws its own.
+        seeds = np.random.SeedSequence(
+            [search.tuning.seed, search.number, len(study.get_trials(deepcopy=False))]
+        )
+        study.sampler = optuna.samplers.TPESampler(seed=int(seeds.generate_state(1)[0]))
         if text is not None and study.user_attrs.setdefault("configuration", text) != text:
             raise TuneError(
                 f"the study {search.study!r} in {where} is of another configuration; give --study"

@@ -81,6 +81,24 @@ def test_held_out_rows_and_tables_that_are_not_named_teach_nothing(tmp_path: Pat
     assert same(*outcomes)
 
 
+def test_mixed_precision_learns_nearly_the_same(tmp_path: Path) -> None:
+    # On CUDA this is what `softlyte train` runs; fit_network runs bfloat16 on the CPU too.
+    losses = {}
+    for precision in ("32-true", "bf16-mixed"):
+        folder = tmp_path / precision
+        outcome = fit_network(config_of(precision=precision), ROWS, EVERY, folder, 0, stages=[stage_of(6)])
+        assert outcome.state is not None
+        assert all(value.dtype != torch.bfloat16 for value in outcome.state.values())
+        assert all(torch.isfinite(value).all() for value in outcome.state.values())
+        lines = (folder / "joint" / "log" / "version_0" / "metrics.csv").read_text().splitlines()
+        column = lines[0].split(",").index("train_loss")
+        losses[precision] = [float(line.split(",")[column]) for line in lines[1:] if line.split(",")[column]]
+    full, mixed = losses["32-true"], losses["bf16-mixed"]
+    assert full[-1] < 0.9 * full[0]
+    assert mixed != full
+    np.testing.assert_allclose(mixed, full, rtol=0.05)
+
+
 def test_early_stopping_ends_the_stage_and_keeps_its_best_epoch(tmp_path: Path) -> None:
     config = config_of(early_stopping_patience=2, validation_share=0.3)
     # A rate far too high: the loss on the validation rows soon rises.

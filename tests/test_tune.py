@@ -85,8 +85,19 @@ def test_a_search_goes_on_where_it_was(searched: Path) -> None:
     after = trials_of(searched)
     assert len(after) == 9
     assert after[:8] == before
+    # The sampler does not begin again with what it tried first.
+    assert len({row["training.stages.0.learning_rate"] for row in after}) == 9
     assert sum(result.counts.values()) == 9
     assert result.front[0].error == min(t.error for t in result.front)
+
+
+def test_one_worker_repeats_itself(searched: Path, tmp_path: Path) -> None:
+    tune((TRAINING, tuning_of()), tmp_path, device="cpu", trials=2)
+    first, second = trials_of(searched)[:2], trials_of(tmp_path)
+    for old, new in zip(first, second, strict=True):
+        assert {k: v for k, v in old.items() if k != "seconds"} == {
+            k: v for k, v in new.items() if k != "seconds"
+        }
 
 
 def test_a_trial_whose_process_died_is_tried_again(tmp_path: Path) -> None:
