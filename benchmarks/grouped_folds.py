@@ -31,8 +31,8 @@ from softlyte.datasets.columns import PHASES
 from softlyte.datasets.writing import write_bytes
 from softlyte.models.config import DataConfig
 from softlyte.models.evaluation import halide_rows
-from softlyte.models.tasks import TARGET_NAMES
 from softlyte.models.run_folder import RESOLVED
+from softlyte.models.tasks import TARGET_NAMES
 from softlyte.models.train import OUT_OF_FOLD
 from softlyte.models.training_data import TrainingRows, load_training_rows, source_checksums
 
