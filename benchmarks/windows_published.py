@@ -1,0 +1,103 @@
+"""Published computed windows beside ours; writes a section of RESULTS.md.
+
+    python -m benchmarks.windows_published
+
+The published values are checks: nothing was fitted to them.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.report import markdown_table, write_section
+from softlyte.datasets.formulas import Compositions
+from softlyte.datasets.tables import load_table
+from softlyte.featurize.phase_diagram import HullStore
+from softlyte.models.predictor import Predictor
+from softlyte.screening.stability import HULL_BASES, stability
+
+TOLERANCE_V = 0.20
+"""V within which a phase of the formation-energy table has to agree."""
+
+
+def compared(corrections: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Return a row for each published computed window: published and computed limits with 90% intervals."""
+    cited = load_table("windows_cited")
+    cited = cited[(cited["computed"] == "yes") & (cited["formula"] != "")].reset_index(drop=True)
+    compositions = Compositions.from_formulas(cited["formula"])
+    predictor = Predictor.load(device="cpu")
+    energy = predictor.predict(compositions)["formation_energy_ev_atom"]
+    store = HullStore.from_table(corrections=corrections)
+    found = stability(compositions, energy, store, ions=cited["mobile_ion"].tolist())
+    frame = cited[
+        ["formula", "name", "mobile_ion", "reduction_v", "oxidation_v", "source_title", "flag"]
+    ].copy()
+    frame["basis"] = np.array(HULL_BASES)[found.basis]
+    frame["above_hull"] = found.e_above_hull.mean()
+    for name, limit in (("reduction", found.reduction_v), ("oxidation", found.oxidation_v)):
+        frame[f"our_{name}"] = limit.median()
+        frame[f"{name}_low"], frame[f"{name}_high"] = limit.interval()
+    return frame
+
+
+def verdicts(frame: pd.DataFrame) -> list[str]:
+    """Return one sentence for each claim, with the number of published limits that it holds for."""
+    lines = []
+    for basis, claim in (("known", f"within {TOLERANCE_V:.2f} V"), ("predicted", "inside our 90% interval")):
+        near = inside = count = 0
+        errors: list[float] = []
+        far: list[str] = []
+        for name in ("reduction", "oxidation"):
+            rows = frame[(frame["basis"] == basis) & frame[f"{name}_v"].notna()]
+            error = rows[f"our_{name}"] - rows[f"{name}_v"]
+            errors += error.abs().tolist()
+            count += len(rows)
+            near += int((error.abs() <= TOLERANCE_V).sum())
+            within = (rows[f"{name}_low"] <= rows[f"{name}_v"]) & (rows[f"{name}_v"] <= rows[f"{name}_high"])
+            inside += int(within.sum())
+            missed = rows[error.abs() > TOLERANCE_V] if basis == "known" else rows[~within]
+            far += [
+                f"{f} {name} ({v:.2f} V)" for f, v in zip(missed["formula"], missed[f"{name}_v"], strict=True)
+            ]
+        what = "in the formation-energy table" if basis == "known" else "absent from it"
+        lines.append(
+            f"- Phases {what}: {count} published limits, mean absolute difference {np.mean(errors):.2f} V, "
+            f"{near} within {TOLERANCE_V:.2f} V, {inside} inside our 90% interval. Asked for: {claim}; "
+            + (f"missed by {', '.join(far)}." if far else "missed by none.")
+        )
+    return lines
+
+
+def table(frame: pd.DataFrame, corrected: pd.DataFrame) -> str:
+    """Return the comparison as a Markdown table."""
+    body = []
+    for row, other in zip(frame.to_dict("records"), corrected.to_dict("records"), strict=True):
+        cells = [row["formula"], row["basis"], f"{1e3 * row['above_hull']:.0f}"]
+        for name in ("reduction", "oxidation"):
+            published = row[f"{name}_v"]
+            cells += [
+                "" if published != published else f"{published:.2f}",
+                f"{row[f'our_{name}']:.2f} [{max(row[f'{name}_low'], 0):.2f}, {row[f'{name}_high']:.2f}]",
+                "" if published != published else f"{row[f'our_{name}'] - published:+.2f}",
+            ]
+        body.append([*cells, f"{other['our_oxidation']:.2f}", row["source_title"].split("(")[0].strip()[:48]])
+    head = ["formula", "energy", "meV above hull", "red. published", "red. ours", "diff."]
+    head += ["ox. published", "ox. ours", "diff.", "ox. corrected", "source"]
+    return markdown_table(head, body)
+
+
+def main() -> None:
+    """Run the benchmark."""
+    argparse.ArgumentParser(description="published computed windows beside ours").parse_args()
+    frame = compared()
+    corrected = compared(("oxidised_halogens", "chloride_valence"))
+    text = "\n".join(verdicts(frame)) + "\n\n" + table(frame, corrected)
+    print(text)
+    write_section("windows-published", text)
+
+
+if __name__ == "__main__":
+    main()
