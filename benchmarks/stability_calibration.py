@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -52,6 +53,8 @@ Mask = NDArray[np.bool_]
 
 NEUTRAL = StabilityCalibration(0.0, 1.0, (0.0, 0.0))
 BINS = 10
+SHARES = (0.0, 0.1, 0.2, 0.35, 0.5, 1.0)
+"""Shares of a predicted depth below the hull that are tried."""
 PEER = {"oxidation_v": 0.480, "reduction_v": 0.253}
 """V; hold-out errors of public notebooks with 145 Magpie features for lithium halides."""
 ASKED = {"oxidation_v": 0.25, "reduction_v": 0.15}
@@ -146,7 +149,8 @@ def fit_energy(found: Stability, case: Case) -> tuple[float, float]:
         p = np.clip(p, 1e-6, 1 - 1e-6)
         return float(-np.where(near, np.log(p), np.log1p(-p)).mean())
 
-    best = minimize(loss, np.zeros(2), method="Nelder-Mead")
+    # Bounds, so that forecasts without any information do not run off to infinity.
+    best = minimize(loss, np.zeros(2), method="Nelder-Mead", bounds=[(-0.2, 0.2), (np.log(0.3), np.log(3.0))])
     return float(best.x[0]), float(np.exp(best.x[1]))
 
 
@@ -251,15 +255,25 @@ def _logistic(value: Array, near: Mask, fit: Mask) -> Array:
     return expit(model.decision_function(filled[:, None]))
 
 
+def fit_depth(placed: Callable[[float], Stability], case: Case) -> float:
+    """Return the share of a depth below the hull that serves the windows of the fitted half best."""
+    errors = {}
+    for share in SHARES:
+        found = placed(share)
+        limits = np.stack([found.reduction_v.mean(), found.oxidation_v.mean()])
+        errors[share] = float(np.nanmean(np.abs(limits - case.window)[:, case.fit]))
+    return min(errors, key=lambda share: errors[share])
+
+
 def fit_windows(found: Stability, case: Case) -> tuple[float, float]:
     """Return the further standard deviation of both limits that makes 90% intervals cover 90%."""
     out = []
     for side, limit in enumerate((found.reduction_v, found.oxidation_v)):
-        rows = case.fit & np.isfinite(case.window[side]) & np.isfinite(limit.mean()[:])
+        rows = case.fit & np.isfinite(case.window[side]) & np.isfinite(limit.mean())
         error, sd = np.abs(limit.mean() - case.window[side])[rows], limit.sd()[rows]
         extra = np.linspace(0, 1.5, 301)
-        cover = [(error <= 1.6449 * np.hypot(sd, e)).mean() for e in extra]
-        out.append(float(extra[int(np.argmax(np.array(cover) >= 0.9))]))
+        cover = np.array([(error <= 1.6449 * np.hypot(sd, e)).mean() for e in extra])
+        out.append(float(extra[int(np.argmax(cover >= 0.9))]))
     return out[0], out[1]
 
 
@@ -337,16 +351,17 @@ def main() -> None:
 
     before = placed(NEUTRAL)
     shift, scale = fit_energy(before, case)
-    partly = placed(StabilityCalibration(shift, scale, (0.0, 0.0)))
-    calibration = StabilityCalibration(shift, scale, fit_windows(partly, case))
+    share = fit_depth(lambda part: placed(StabilityCalibration(shift, scale, (0.0, 0.0), part)), case)
+    partly = placed(StabilityCalibration(shift, scale, (0.0, 0.0), share))
+    calibration = StabilityCalibration(shift, scale, fit_windows(partly, case), share)
     after = placed(calibration)
     mean = np.load(chosen.run / "out_of_fold.npz")["mean"].mean(axis=0)
     heads = mean[case.row][:, [TASK_NAMES.index(name) for name in ("reduction_v", "oxidation_v")]].T
     low, high = calibration.window_sd_v
     text = (
         f"Calibration, fitted on the first half: energies above the hull {shift:+.3f} eV/atom, their spread "
-        f"x {scale:.2f}, further standard deviation of the limits {low:.2f} V (reduction) and {high:.2f} V "
-        "(oxidation).\n\n"
+        f"x {scale:.2f}; of a predicted depth below the hull a share of {share:.2f} widens windows; further "
+        f"standard deviation of the limits {low:.2f} V (reduction) and {high:.2f} V (oxidation).\n\n"
     )
     text += stability_section(case, rows, before, after)
     windows = window_section(case, rows, heads.astype(np.float64), before, after)

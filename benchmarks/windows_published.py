@@ -18,6 +18,7 @@ from softlyte.datasets.tables import load_table
 from softlyte.featurize.phase_diagram import HullStore
 from softlyte.models.predictor import Predictor
 from softlyte.screening.stability import HULL_BASES, stability
+from softlyte.screening.window import window
 
 TOLERANCE_V = 0.20
 """V within which a phase of the formation-energy table has to agree."""
@@ -89,6 +90,30 @@ def table(frame: pd.DataFrame, corrected: pd.DataFrame) -> str:
     return markdown_table(head, body)
 
 
+BAD = (
+    "AlCl3",
+    "K3YCl6",
+    "LiHeCl",
+    "Li2RnO3",
+    "LiXx2",
+    "Li3YCl6)",
+    "Li",
+    "LiNaKRbCsMgCaSrBaScYLaZrHfNbTaWCl",
+    "Li99999YCl6",
+)
+"""No mobile ion, elements without entries, no formulas, the bare metal, too many elements, a typo."""
+
+
+def bad_input() -> str:
+    """Return what `softlyte window` answers to formulas that it cannot place, as a Markdown table."""
+    report = window([*BAD, "Li3InCl6"], cathodes=["LCO"])
+    assert set(report.profiles) == {"Li3InCl6"}, "a bad formula got a window, or hurt the good one"
+    numbers = report.windows.iloc[:-1][["reduction_v", "oxidation_v", "e_above_hull_ev_atom"]]
+    assert numbers.isna().all(axis=None), "a bad formula got a number"
+    body = [[f"`{f}`", r] for f, r in zip(BAD, report.windows["reason"], strict=False)]
+    return markdown_table(["formula", "answer"], body)
+
+
 def main() -> None:
     """Run the benchmark."""
     argparse.ArgumentParser(description="published computed windows beside ours").parse_args()
@@ -97,6 +122,8 @@ def main() -> None:
     text = "\n".join(verdicts(frame)) + "\n\n" + table(frame, corrected)
     print(text)
     write_section("windows-published", text)
+    print(answers := bad_input())
+    write_section("windows-bad-input", answers)
 
 
 if __name__ == "__main__":

@@ -61,11 +61,14 @@ class StabilityCalibration:
             has explored lacks phases and lies too high.
         scale: factor on the predicted energy's spread.
         window_sd_v: further standard deviation of reduction and oxidation limit in V.
+        depth_share: share of a predicted depth below the hull that widens the window: a prediction far below
+            the hull is more often wrong than right.
     """
 
     shift_ev_atom: float
     scale: float
     window_sd_v: tuple[float, float]
+    depth_share: float = 1.0
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> StabilityCalibration:
@@ -235,9 +238,11 @@ def _windows(
     nodes /= nodes.std()  # few quantiles have less spread than the distribution
     members, n = own.shape
     energies = (own + nodes[:, None, None] * own_sd).reshape(-1, n)
-    on_hull = lines.limits((lines.hull / lines.atoms)[None])
-    drawn = lines.limits(np.where(np.isnan(energies), np.inf, energies))
-    leverage = lines.leverage(np.minimum(own.mean(axis=0), lines.hull / lines.atoms))
+    floor = lines.hull / lines.atoms
+    on_hull = lines.limits(floor[None])
+    depth = fit.depth_share * np.minimum(np.where(np.isnan(energies), np.inf, energies) - floor, 0.0)
+    drawn = lines.limits(floor + depth)
+    leverage = lines.leverage(np.minimum(own.mean(axis=0), floor))
     out = []
     for side, extra in enumerate(fit.window_sd_v):
         # The limits themselves come from the exact hull; the lines say how far a lower energy moves them.
