@@ -20,7 +20,8 @@ from softlyte.datasets.columns import PHASES
 from softlyte.datasets.formulas import Compositions
 from softlyte.models.predictions import Predictions, PropertyPrediction
 from softlyte.screening.cost import CostResult, precursor_cost
-from softlyte.screening.pressure import MECHANISMS, StackPressure, stack_pressure
+from softlyte.screening.glass_transition import GlassTransition, glass_transition
+from softlyte.screening.pressure import GLASS, MECHANISMS, Conditions, StackPressure, stack_pressure
 from softlyte.screening.prices import PriceTable
 from softlyte.screening.recipes import precursor_routes
 from softlyte.screening.targets import TARGET_COLUMNS, Target, Targets, load_targets
@@ -48,12 +49,16 @@ class Assessment:
         predictions: the ensemble's distributions, overridden ones included.
         pressure: required stack pressure.
         cost: precursor cost per kilogram.
+        transition: where the glass transition in `predictions` comes from.
+        conditions: under which the pressure is asked for.
     """
 
     phase: NDArray[np.uint8]
     predictions: Predictions
     pressure: StackPressure
     cost: CostResult
+    transition: GlassTransition
+    conditions: Conditions
 
     def __len__(self) -> int:
         return len(self.phase)
@@ -91,7 +96,7 @@ class Assessment:
         if _of_glass(target.column):
             below = np.where(self.phase == PHASES.index("glass"), below, np.nan)
         met = below if target.wants_low else 1.0 - below
-        shape = (len(self.pressure.elastic_mean), len(self))
+        shape = self.pressure.flow_weight.shape
         return np.broadcast_to(np.nan_to_num(met, nan=0.0), shape)
 
     def probability(self, target: Target) -> FloatArray:
@@ -131,10 +136,14 @@ def assess(
     phase: NDArray[np.uint8],
     predictions: Predictions,
     overrides: Mapping[str, PropertyPrediction] | None = None,
-    temperature_c: float = 25.0,
+    conditions: Conditions | None = None,
     prices: PriceTable | None = None,
+    cost: CostResult | None = None,
 ) -> Assessment:
     """Put together what targets are judged by.
+
+    The network's glass transition is combined with what melting says
+    (`softlyte.screening.glass_transition`), unless the overrides give one.
 
     Args:
         compositions: N compositions.
@@ -142,20 +151,45 @@ def assess(
         predictions: the ensemble's distributions for them.
         overrides: distributions that replace or complete the ensemble's, [E, N] each, for example
             e_above_hull_ev_atom from a hull calculation. NaN marks rows where the value is unknown.
-        temperature_c: use temperature, for viscous flow.
+        conditions: use temperature, wanted contact and electrode; None for the defaults.
         prices: None for the shipped table.
+        cost: already known cost; None computes it.
     """
+    phase = np.asarray(phase)
+    conditions = Conditions() if conditions is None else conditions
+    given = dict(overrides or {})
+    transition = _transition(compositions, phase, predictions, given.get("glass_transition_k"))
+    properties = {**predictions.properties, "glass_transition_k": transition.prediction, **given}
     merged = Predictions(
-        MappingProxyType({**predictions.properties, **(overrides or {})}),
-        predictions.applicability,
-        predictions.unknown_elements,
+        MappingProxyType(properties), predictions.applicability, predictions.unknown_elements
     )
     return Assessment(
-        phase=np.asarray(phase),
+        phase=phase,
         predictions=merged,
-        pressure=stack_pressure(merged, np.asarray(phase), temperature_c),
-        cost=precursor_cost(compositions, prices),
+        pressure=stack_pressure(merged, phase, conditions),
+        cost=precursor_cost(compositions, prices) if cost is None else cost,
+        transition=transition,
+        conditions=conditions,
     )
+
+
+def _transition(
+    compositions: Compositions,
+    phase: NDArray[np.uint8],
+    predictions: Predictions,
+    given: PropertyPrediction | None,
+) -> GlassTransition:
+    """Return the glass transition of N rows; crystals, whose own nobody asks for, keep the network's."""
+    network = predictions["glass_transition_k"] if given is None else given
+    mean, sd = network.member_mean.copy(), network.member_sd.copy()
+    source = np.zeros(len(phase), dtype=np.int8)
+    reference_k, reference = np.full(len(phase), np.nan), np.full(len(phase), -1, dtype=np.int16)
+    glass = phase == GLASS
+    if glass.any() and given is None:
+        found = glass_transition(compositions[glass], network.take(glass))
+        mean[:, glass], sd[:, glass] = found.prediction.member_mean, found.prediction.member_sd
+        source[glass], reference_k[glass], reference[glass] = found.source, found.reference_k, found.reference
+    return GlassTransition(PropertyPrediction(mean, sd), source, reference_k, reference)
 
 
 def joint_probability(assessment: Assessment, targets: Targets | None = None) -> FloatArray:
@@ -166,7 +200,7 @@ def joint_probability(assessment: Assessment, targets: Targets | None = None) ->
     there but a row's value is unknown (NaN), the row does not meet the target: its probability is 0.
     """
     targets = load_targets() if targets is None else targets
-    product = np.ones((len(assessment.pressure.elastic_mean), len(assessment)))
+    product = np.ones(assessment.pressure.flow_weight.shape)
     for target in targets.target:
         if assessment.has(target):
             product *= assessment.member_probability(target)
@@ -184,19 +218,18 @@ def decide(
     predictions: Predictions,
     targets: Targets | None = None,
     overrides: Mapping[str, PropertyPrediction] | None = None,
-    temperature_c: float = 25.0,
     prices: PriceTable | None = None,
     details: bool = True,
 ) -> pd.DataFrame:
     """Return the decision columns of N materials, one row each, in the order given.
 
     Columns: stack_pressure_mpa with _lower and _upper, p_below_target_pressure, cost_usd_kg, cost_usd_l,
-    p_all_targets; with details also pressure_mechanism (elastic | flow), cost_usd_kg_lower and _upper,
-    precursor_route and flags, which cost a few microseconds a row each: leave them out for millions.
-    Arguments as in `assess`; targets None means the shipped defaults.
+    p_all_targets; with details also pressure_mechanism (elastic | plastic | flow), cost_usd_kg_lower and
+    _upper, precursor_route and flags, which cost a few microseconds a row each: leave them out for millions.
+    Arguments as in `assess`; targets, which state the conditions too, None means the shipped defaults.
     """
     targets = load_targets() if targets is None else targets
-    assessment = assess(compositions, phase, predictions, overrides, temperature_c, prices)
+    assessment = assess(compositions, phase, predictions, overrides, targets.conditions, prices)
     lower, upper = assessment.pressure.interval()
     table: dict[str, object] = {
         "stack_pressure_mpa": assessment.pressure.median(),

@@ -18,8 +18,11 @@ from softlyte.models.predictions import Predictions, PropertyPrediction
 from softlyte.screening.cost import per_litre
 from softlyte.screening.decision import Assessment, assess, flags, joint_probability
 from softlyte.screening.families import FAMILIES, MOBILE_IONS, classify_family, mobile_ion_of
+from softlyte.screening.glass_transition import SOURCES
 from softlyte.screening.known import nearest_known
+from softlyte.screening.pressure import MECHANISMS, MODULI, Conditions
 from softlyte.screening.recipes import precursor_routes
+from softlyte.screening.sampled import sampled_columns
 from softlyte.screening.stability import HULL_BASES, Stability, stability
 from softlyte.screening.targets import Targets
 
@@ -73,6 +76,7 @@ def evaluate(
     predictor: PropertyPredictor,
     hull: HullStore,
     progress: Callable[[int], None] | None = None,
+    conditions: Conditions | None = None,
 ) -> Evaluation:
     """Predict, place on the hull and price N compositions.
 
@@ -82,13 +86,14 @@ def evaluate(
         predictor: the ensemble.
         hull: formation energies of known phases.
         progress: called with the number of distinct compositions whose hull was just finished.
+        conditions: under which the stack pressure is asked for; None for the defaults.
     """
     predictions = predictor.predict(compositions, phase)
     stable = stability(compositions, predictions["formation_energy_ev_atom"], hull, progress)
     overrides = {HULL_ENERGY: stable.e_above_hull}
     for name, window in (("reduction_v", stable.reduction_v), ("oxidation_v", stable.oxidation_v)):
         overrides[name] = window.where_known(predictions[name])
-    assessment = assess(compositions, phase, predictions, overrides)
+    assessment = assess(compositions, phase, predictions, overrides, conditions)
     return Evaluation(compositions, phase, stable, assessment)
 
 
@@ -112,6 +117,9 @@ def result_table(evaluation: Evaluation, targets: Targets) -> pd.DataFrame:
         "stack_pressure_mpa": assessment.pressure.median(),
         "stack_pressure_mpa_lower": lower,
         "stack_pressure_mpa_upper": upper,
+        "pressure_mechanism": np.array(MECHANISMS)[assessment.pressure.mechanism()],
+        "pressure_modulus": np.array(MODULI)[assessment.pressure.modulus()],
+        "p_flow": assessment.pressure.p_flow(),
         "p_below_target_pressure": assessment.pressure.probability_below(targets.pressure_mpa()),
         **_ends("cost_usd_kg", (assessment.cost.usd_kg, *assessment.cost.interval())),
         **_ends("cost_usd_l", per_litre(assessment.cost, predictions["density_g_cm3"])),
@@ -127,10 +135,20 @@ def result_table(evaluation: Evaluation, targets: Targets) -> pd.DataFrame:
         "flags": _with_hull_flags(flags(assessment, [r.estimated for r in routes]), stable),
         "precursor_route": [str(route) for route in routes],
     }
-    for name in ("youngs_modulus_gpa", "oxidation_v", "reduction_v", "density_g_cm3"):
+    for name, (median, low, high) in sampled_columns(assessment, targets.pressure_mpa()).items():
+        columns |= {name: median, f"{name}_lower": low, f"{name}_upper": high}
+    for name in (
+        "youngs_modulus_gpa",
+        "bulk_modulus_gpa",
+        "shear_modulus_gpa",
+        "oxidation_v",
+        "reduction_v",
+        "density_g_cm3",
+    ):
         columns |= _with_interval(name, predictions[name])
     glass = assessment.phase == PHASES.index("glass")
     columns |= _with_interval("glass_transition_k", predictions["glass_transition_k"], shown=glass)
+    columns["glass_transition_source"] = np.where(glass, np.array(SOURCES)[assessment.transition.source], "")
     columns |= _with_interval("sigma_ms_cm", predictions["sigma_s_cm"], factor=1e3)
     for name, values in _with_interval("sigma_s_cm", predictions["sigma_s_cm"]).items():
         columns["log10_" + name] = np.log10(values)

@@ -15,7 +15,7 @@ import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,7 @@ def screen(
         "command": "screen",
         **_origin(loaded, candidates),
         "targets": [target.model_dump() for target in aims.target],
+        "conditions": asdict(aims.conditions),
         "top": top,
         "refine": max(refine, top),
         "limit": limit,
@@ -204,7 +205,9 @@ def _run(
             show("hull", solved, distinct)
 
         with record.timed("hull"):
-            evaluation = evaluate(chosen.compositions, chosen.phase, model, default_hull(), advance)
+            evaluation = evaluate(
+                chosen.compositions, chosen.phase, model, default_hull(), advance, targets.conditions
+            )
         with record.timed("decision"):
             table = decision_tier(evaluation, chosen.place, targets, config["top"])
             settled = settled_ranks(table["p_all_targets"].to_numpy(), best.left_behind)

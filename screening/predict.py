@@ -68,7 +68,9 @@ def predict_rows(
     parts = [pd.DataFrame(columns=list(PREDICT_COLUMNS))]
     for start in range(0, len(inputs.phase), CHUNK_ROWS):
         piece = slice(start, start + CHUNK_ROWS)
-        evaluation = evaluate(inputs.compositions[piece], inputs.phase[piece], model, default_hull())
+        evaluation = evaluate(
+            inputs.compositions[piece], inputs.phase[piece], model, default_hull(), conditions=aims.conditions
+        )
         parts.append(result_table(evaluation, aims)[list(PREDICT_COLUMNS)])
     # The empty frame gives the columns where no row is left; beside others it would change their types.
     return pd.concat(parts[1:] or parts, ignore_index=True), inputs.rejected

@@ -1,192 +1,102 @@
-"""First stack-pressure model: a modulus law for elastic contact and a separate term for viscous flow.
+"""Stack pressure that a cell must keep up, as a distribution: solid contact, or viscous flow of a glass.
 
-Elastic contact: log10 P = a + b log10 E, fitted here on six material-only anchors of the cited tables (a
-published pressure is one that worked, so the law errs on the high side). The scatter about the law, almost
-a decade on four degrees of freedom, stays in every prediction: E alone ranks families and no more.
+Solid: the pressure at which rough surfaces keep a wanted contact, elastic or plastic, whichever is smaller
+(`softlyte.screening.contact`), moved by a law fitted on censored published pressures and anchored on the
+sulfides (`softlyte.screening.pressure_fit`). No pressure above the hardness is ever needed: there the contact
+is full.
 
-Flow: a glass above its glass transition keeps contact by flowing, whatever its instantaneous modulus. The
-two glasses known to do so, LiAlCl2.5O0.75 and NaAlCl2.5O0.75 (Dai et al. 2023, doi
-10.1038/s41560-023-01356-y), ran below 0.1 MPa with storage moduli of 1.5 and 3.2 GPa.
+Flow: a glass above its glass transition keeps contact by flowing, whatever its instantaneous modulus:
+LiAlCl2.5O0.75 and NaAlCl2.5O0.75 ran below 0.1 MPa with storage moduli of 1.5 and 3.2 GPa (Dai et al. 2023,
+doi 10.1038/s41560-023-01356-y).
 
-A prediction is the mixture of both with the weight P(Tg < use temperature), 0 for crystals. Plastic contact
-(P = H A/A0 with hardness H; Bowden and Tabor) would cap the elastic pressure of soft metals and salts; for
-the moduli and hardnesses of electrolytes both are of the same order, and the anchors hold either.
+A prediction is the mixture of both with the weight P(Tg < use temperature), 0 for crystals, within each
+ensemble member; the member's K and G are carried through the contact models at five points each.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
-from scipy.stats import t as student
+from scipy.special import ndtr
 
 from softlyte.datasets.columns import INTERVAL_LEVEL, PHASES
-from softlyte.datasets.tables import load_table
 from softlyte.models.predictions import Predictions, PropertyPrediction
+from softlyte.screening.contact import DEFAULT_CONTACT, ContactError, check_fraction
+from softlyte.screening.mechanics import draw_moduli, residual_correlation
+from softlyte.screening.parameters import parameter
+from softlyte.screening.pressure_panel import contact_log10_mpa
 
 FloatArray = NDArray[np.float64]
 
-MECHANISMS = ("elastic", "flow")
+MECHANISMS = ("elastic", "plastic", "flow")
 """What keeps the contact; the position is the code used in arrays."""
 
-FLOW_PRESSURE_MPA = 0.1
-"""Median pressure under flow: the published upper bound for LACO and NACO, so on the high side."""
-
-FLOW_LOG10_SD = 0.3
-"""Scatter of the pressure under flow, a factor of two; no data beyond the bound itself."""
-
-SOFT_SHARE = 0.25
-"""Modulus of 1.4Li2O-0.75ZrCl4-0.25AlCl3 over that of sulfides: below a quarter (press; no GPa given)."""
+MODULI = ("pellet from DFT crystal", "glass", "flow")
+"""Which modulus a pressure was computed from; the position is the code used in arrays."""
 
 GLASS = PHASES.index("glass")
 
-_SEARCH = (-6.0, 9.0)
-"""Range of log10(P/MPa) that quantiles are looked for in."""
+_ROOT3 = np.sqrt(3.0)
+NODES = np.array([[0.0, 0.0], [_ROOT3, 0.0], [-_ROOT3, 0.0], [0.0, _ROOT3], [0.0, -_ROOT3]])
+"""[S, 2] points for two independent standard normals; with NODE_WEIGHTS exact to the third power."""
 
-_HALVINGS = 26
-"""Bisection steps, down to 1e-6 of a decade."""
+NODE_WEIGHTS = np.array([1 / 3, 1 / 6, 1 / 6, 1 / 6, 1 / 6])
 
+_SEARCH = (-6.0, 6.0)
+"""Range of log10(P/MPa) that quantiles are looked for in; no hardness is above 1e6 MPa."""
 
-@dataclass(frozen=True)
-class Anchor:
-    """One point of the fit: rows of the cited tables that agree in material and carry no other lever.
-
-    Attributes:
-        label: what it is.
-        pressure_name: `name` of the rows of pressure_cited that are taken (geometric mean of their bounds).
-        modulus_formula: `formula` of the unflagged rows of mechanics_cited that give the modulus.
-        modulus_factor: factor on that modulus.
-    """
-
-    label: str
-    pressure_name: str
-    modulus_formula: str
-    modulus_factor: float = 1.0
-
-
-ANCHORS = (
-    Anchor("sulfides", "sulfide electrolytes (industry)", "Li6PS5Cl"),
-    Anchor("LZAOC", "LZAOC 1.4Li2O-0.75ZrCl4-0.25AlCl3", "Li6PS5Cl", SOFT_SHARE),
-    Anchor("LACO powder", "powdery LACO", "Li2Al0.9Cl3.3O0.7"),
-    Anchor("LACO glass", "LACO", "LiAlCl2.5O0.75"),
-    Anchor("NACO glass", "NACO", "NaAlCl2.5O0.75"),
-    Anchor("closo-borate", "NCBB", "NaB6H6"),
-)
-"""Rows where the electrolyte itself, not an interlayer, binder, spring or temperature, set the pressure."""
-
-_STRATEGIES_LEFT_OUT = ("pressure limit",)
-"""Strategies of the named rows that are not the pressure that contact needs."""
+_HALVINGS = 22
+"""Bisection steps, down to 3e-6 of a decade."""
 
 
 @dataclass(frozen=True)
-class PressureLaw:
-    """log10(P/MPa) = intercept + slope log10(E/GPa) with small-sample scatter.
+class Conditions:
+    """Under which the electrolyte is asked to work.
 
     Attributes:
-        residual_sd: standard deviation of the residuals in decades, n-2 degrees of freedom.
-        anchors: label, youngs_modulus_gpa, stack_pressure_mpa, residual (decades).
+        temperature_c: use temperature, C; above absolute zero.
+        contact: wanted real over nominal contact area, between 0 and 1.
+        alkali_metal: True if an alkali-metal electrode lies against it, which creeps into the gaps.
     """
 
-    intercept: float
-    slope: float
-    residual_sd: float
-    mean_log10_e: float
-    spread_log10_e: float
-    anchors: pd.DataFrame
+    temperature_c: float = 25.0
+    contact: float = DEFAULT_CONTACT
+    alkali_metal: bool = False
 
-    def sd(self, log10_e: FloatArray) -> FloatArray:
-        """Return the predictive standard deviation at a known modulus, in decades, same shape.
-
-        Scatter, the error of the fitted line, and Student's t against the normal at 90% (4 degrees of
-        freedom: 1.30), so that a normal of this width has the t interval.
-        """
-        count = len(self.anchors)
-        widening = student.ppf(0.95, count - 2) / ndtri(0.95)
-        leverage = 1 + 1 / count + (log10_e - self.mean_log10_e) ** 2 / self.spread_log10_e
-        return self.residual_sd * widening * np.sqrt(leverage)
-
-
-def anchor_points(
-    pressure: pd.DataFrame | None = None, mechanics: pd.DataFrame | None = None
-) -> pd.DataFrame:
-    """Return the anchors: label, youngs_modulus_gpa, stack_pressure_mpa, upper_bound.
-
-    The modulus is the mean of the rows' Young's modulus, or 9KG/(3K+G) where only K and G are cited.
-    Raises ValueError naming an anchor that the tables do not hold.
-    """
-    pressure = load_table("pressure_cited") if pressure is None else pressure
-    mechanics = load_table("mechanics_cited") if mechanics is None else mechanics
-    lines = []
-    for anchor in ANCHORS:
-        rows = pressure[(pressure["name"] == anchor.pressure_name) & (pressure["flag"] == "")]
-        rows = rows[~rows["strategy"].isin(_STRATEGIES_LEFT_OUT)]
-        elastic = mechanics[(mechanics["formula"] == anchor.modulus_formula) & (mechanics["flag"] == "")]
-        if rows.empty or elastic.empty:
-            raise ValueError(f"the cited tables hold no pressure or no modulus for the anchor {anchor.label}")
-        bounds = np.log(rows[["stack_pressure_mpa_min", "stack_pressure_mpa_max"]].to_numpy(dtype=np.float64))
-        k = elastic[["bulk_modulus_gpa_min", "bulk_modulus_gpa_max"]].mean(axis=1)
-        g = elastic[["shear_modulus_gpa_min", "shear_modulus_gpa_max"]].mean(axis=1)
-        e = elastic[["youngs_modulus_gpa_min", "youngs_modulus_gpa_max"]].mean(axis=1)
-        e = e.fillna(9 * k * g / (3 * k + g))
-        lines.append(
-            {
-                "label": anchor.label,
-                "youngs_modulus_gpa": float(e.mean()) * anchor.modulus_factor,
-                "stack_pressure_mpa": float(np.exp(bounds.mean())),
-                "upper_bound": bool(rows["stack_pressure_is_upper_bound"].all()),
-            }
-        )
-    return pd.DataFrame(lines)
-
-
-def fit_law(anchors: pd.DataFrame) -> PressureLaw:
-    """Fit the law by least squares in log10 P on log10 E."""
-    x = np.log10(anchors["youngs_modulus_gpa"].to_numpy(dtype=np.float64))
-    y = np.log10(anchors["stack_pressure_mpa"].to_numpy(dtype=np.float64))
-    spread = float(((x - x.mean()) ** 2).sum())
-    slope = float(((x - x.mean()) * (y - y.mean())).sum() / spread)
-    intercept = float(y.mean() - slope * x.mean())
-    residual = y - intercept - slope * x
-    return PressureLaw(
-        intercept=intercept,
-        slope=slope,
-        residual_sd=float(np.sqrt((residual**2).sum() / (len(x) - 2))),
-        mean_log10_e=float(x.mean()),
-        spread_log10_e=spread,
-        anchors=anchors.assign(residual=residual),
-    )
-
-
-@lru_cache(maxsize=1)
-def default_law() -> PressureLaw:
-    """Return the law fitted on the shipped tables, once."""
-    return fit_law(anchor_points())
+    def __post_init__(self) -> None:
+        check_fraction(self.contact)
+        if not self.temperature_c > -273.15:
+            raise ContactError(f"the use temperature is {self.temperature_c:g} C; give one above -273.15")
 
 
 @dataclass(frozen=True)
 class StackPressure:
-    """Required stack pressure of N materials, a mixture of two lognormals for each ensemble member.
+    """Required stack pressure of N materials, a mixture for each ensemble member.
 
     Attributes:
-        elastic_mean, elastic_sd: [E, N] log10(P/MPa) of elastic contact.
+        solid_mean, solid_sd: [E, S, N] log10(P/MPa) of solid contact at each of the S points of NODES.
+        ceiling: [E, S, N] log10 of the hardness in MPa.
+        plastic_share: [E, N] weight of the points at which plastic contact governs.
         flow_weight: [E, N] probability that the material flows at the use temperature.
+        glass: [N] True where the modulus is that of the glass.
     """
 
-    elastic_mean: FloatArray
-    elastic_sd: FloatArray
+    solid_mean: FloatArray
+    solid_sd: FloatArray
+    ceiling: FloatArray
+    plastic_share: FloatArray
     flow_weight: FloatArray
+    glass: NDArray[np.bool_]
 
     def __len__(self) -> int:
-        return self.elastic_mean.shape[1]
+        return self.flow_weight.shape[1]
 
     def member_probability_below(self, pressure_mpa: float) -> FloatArray:
         """Return each member's probability of a required pressure below a value in MPa, [E, N]."""
         if pressure_mpa <= 0:
-            return np.zeros_like(self.elastic_mean)
+            return np.zeros_like(self.flow_weight)
         return self._member_cdf(np.full(len(self), np.log10(pressure_mpa)))
 
     def probability_below(self, pressure_mpa: float) -> FloatArray:
@@ -195,8 +105,7 @@ class StackPressure:
 
     def quantile(self, probability: float) -> FloatArray:
         """Return the quantile of the required pressure in MPa, [N], by bisection of the mixture."""
-        low = np.full(len(self), _SEARCH[0])
-        high = np.full(len(self), _SEARCH[1])
+        low, high = np.full(len(self), _SEARCH[0]), np.full(len(self), _SEARCH[1])
         for _ in range(_HALVINGS):
             centre = (low + high) / 2
             below = self._member_cdf(centre).mean(axis=0) < probability
@@ -213,35 +122,120 @@ class StackPressure:
 
     def mechanism(self) -> NDArray[np.uint8]:
         """Return what more probably keeps the contact, [N] index into MECHANISMS."""
-        return (self.flow_weight.mean(axis=0) > 0.5).astype(np.uint8)
+        flow = self.flow_weight.mean(axis=0)
+        solid = np.where(self.plastic_share.mean(axis=0) >= 0.5, 1, 0)
+        return np.where(flow > 0.5, 2, solid).astype(np.uint8)
+
+    def modulus(self) -> NDArray[np.uint8]:
+        """Return which modulus the pressure was mostly computed from, [N] index into MODULI."""
+        flow = self.flow_weight.mean(axis=0) > 0.5
+        return np.where(flow, 2, np.where(self.glass, 1, 0)).astype(np.uint8)
+
+    def p_flow(self) -> FloatArray:
+        """Return P(glass transition below the use temperature), [N]; 0 for crystals."""
+        return self.flow_weight.mean(axis=0)
+
+    def take(self, rows: slice | NDArray[np.int64] | NDArray[np.bool_]) -> StackPressure:
+        """Return the chosen materials."""
+        return StackPressure(
+            self.solid_mean[..., rows],
+            self.solid_sd[..., rows],
+            self.ceiling[..., rows],
+            self.plastic_share[:, rows],
+            self.flow_weight[:, rows],
+            self.glass[rows],
+        )
 
     def _member_cdf(self, log10_p: FloatArray) -> FloatArray:
-        elastic = ndtr((log10_p - self.elastic_mean) / self.elastic_sd)
-        flow = ndtr((log10_p - np.log10(FLOW_PRESSURE_MPA)) / FLOW_LOG10_SD)
-        return elastic + self.flow_weight * (flow - elastic)
+        solid = ndtr((log10_p - self.solid_mean) / self.solid_sd)
+        np.copyto(solid, 1.0, where=log10_p >= self.ceiling)
+        mixed = np.einsum("s,esn->en", NODE_WEIGHTS, solid)
+        flow = parameter("flow_log10_mpa")
+        under_flow = ndtr((log10_p - flow.value) / flow.sd)
+        return mixed + self.flow_weight * (under_flow - mixed)
+
+
+def law(contact_log10_mpa: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return mean and standard deviation of log10(P/MPa) at a contact pressure, arrays of its shape.
+
+    The contact pressure is that at DEFAULT_CONTACT. The standard deviation holds the scatter between
+    materials and the error of the fit, and is never below the leave-one-material-out residual.
+    """
+    distance = contact_log10_mpa - parameter("law_anchor").value
+    mean = (
+        parameter("law_anchor").value
+        + parameter("law_intercept").value
+        + parameter("law_slope").value * distance
+    )
+    c0, c1, c2 = (parameter(f"law_variance_{power}").value for power in range(3))
+    least = parameter("law_loo_rms").value ** 2
+    return mean, np.sqrt(np.maximum(c0 + c1 * distance + c2 * distance**2, least))
 
 
 def stack_pressure(
-    predictions: Predictions,
-    phase: NDArray[np.uint8],
-    temperature_c: float = 25.0,
-    law: PressureLaw | None = None,
+    predictions: Predictions, phase: NDArray[np.uint8], conditions: Conditions | None = None
 ) -> StackPressure:
     """Return the required stack pressure of each material.
 
+    A crystal's DFT moduli are brought to those of a pellet (parameter pellet_log10_offset, with its scatter);
+    a glass's are the network's for measured glasses. The law holds at DEFAULT_CONTACT; another wanted contact
+    changes the pressure as the contact models say.
+
     Args:
-        predictions: must hold youngs_modulus_gpa, and glass_transition_k where a row is a glass.
+        predictions: must hold bulk_modulus_gpa, shear_modulus_gpa, and glass_transition_k where a row is a
+            glass (`softlyte.screening.glass_transition.glass_transition` gives the one to use).
         phase: [N] index into PHASES; only glasses can flow.
-        temperature_c: use temperature.
-        law: None for the one fitted on the shipped tables.
+        conditions: None for 25 C, a tenth of contact and no alkali metal.
     """
-    law = default_law() if law is None else law
-    modulus = predictions["youngs_modulus_gpa"]
-    mean = law.intercept + law.slope * modulus.member_mean
-    sd = np.hypot(law.slope * modulus.member_sd, law.sd(modulus.member_mean))
-    weight = np.zeros_like(mean)
-    glass = phase == GLASS
+    conditions = Conditions() if conditions is None else conditions
+    bulk, shear = predictions["bulk_modulus_gpa"], predictions["shear_modulus_gpa"]
+    glass = np.asarray(phase) == GLASS
+    k, g = draw_moduli(bulk, shear, residual_correlation(predictions), NODES)
+    pellet, form = parameter("pellet_log10_offset"), parameter("hardness_tian_log10_offset")
+    scale = np.where(glass, 1.0, 10.0**pellet.value)
+    contact, plastic, ceiling = contact_log10_mpa(k * scale, g * scale, form.value)
+    mean, sd = law(contact)
+    slope = parameter("law_slope").value
+    # The fitted scatter does not hold the hardness form's, which differs from row to row, nor the pellet's.
+    variance = (
+        sd**2
+        + np.where(plastic, (slope * form.sd) ** 2, 0.0)
+        + np.where(glass, 0.0, (slope * pellet.sd) ** 2)
+    )
+    if conditions.contact != DEFAULT_CONTACT:
+        wanted, plastic, _ = contact_log10_mpa(k * scale, g * scale, form.value, conditions.contact)
+        mean = mean + wanted - contact
+    if conditions.alkali_metal:
+        shift = parameter("alkali_metal_shift")
+        mean, variance = mean + shift.value, variance + shift.sd**2
+    weight = np.zeros_like(bulk.member_mean)
     if glass.any():
         transition: PropertyPrediction = predictions["glass_transition_k"].take(glass)
-        weight[:, glass] = transition.member_probability_below(temperature_c + 273.15)
-    return StackPressure(mean, sd, weight)
+        below = transition.member_probability_below(conditions.temperature_c + 273.15)
+        weight[:, glass] = np.nan_to_num(below)
+    share = np.einsum("s,esn->en", NODE_WEIGHTS, plastic.astype(np.float64))
+    return StackPressure(mean, np.sqrt(variance), ceiling, share, weight, glass)
+
+
+def relaxed_modulus_gpa(
+    instantaneous_gpa: FloatArray,
+    glass_transition_k: FloatArray,
+    temperature_k: float,
+    seconds: float = 3600.0,
+) -> FloatArray:
+    """Return the modulus that acts after a time, same shape: instantaneous below the transition, flow above.
+
+    Above Tg a melt relaxes to 3 eta/t with log10(eta/Pa s) = 12 - 17.44 (T-Tg)/(51.6 + T-Tg) (Williams,
+    Landel and Ferry, J. Am. Chem. Soc. 77, 3701, 1955; 1e12 Pa s at Tg), never below 1e-9 GPa, where a melt
+    has no modulus to speak of.
+
+    Args:
+        instantaneous_gpa: Young's modulus.
+        glass_transition_k: inf for a solid that does not flow.
+        temperature_k: use temperature.
+        seconds: time that the contact has to form; an hour.
+    """
+    above = np.maximum(temperature_k - np.asarray(glass_transition_k), 0.0)
+    viscosity = 10.0 ** (12.0 - 17.44 * above / (51.6 + above))
+    flowing = np.maximum(3.0 * viscosity / seconds / 1e9, 1e-9)
+    return np.where(above > 0, np.minimum(flowing, instantaneous_gpa), instantaneous_gpa)

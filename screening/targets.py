@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from softlyte.datasets.columns import COLUMNS
 from softlyte.datasets.errors import UserError
+from softlyte.screening.pressure import Conditions
 
 FloatArray = NDArray[np.float64]
 Comparison = Literal["<", "<=", ">=", ">"]
@@ -93,11 +95,13 @@ class Targets(BaseModel):
 
     Attributes:
         target: at least one, no column twice with the same direction.
+        conditions: use temperature, wanted contact and electrode that the stack pressure is asked for.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     target: tuple[Target, ...] = Field(min_length=1)
+    conditions: Conditions = Conditions()
 
     @model_validator(mode="after")
     def _distinct(self) -> Targets:
@@ -142,33 +146,48 @@ def load_targets(path: Path | str | None = None) -> Targets:
     except UnicodeDecodeError as error:
         raise TargetError(f"the targets file {file} is not UTF-8 text; save it as UTF-8") from error
     try:
-        fields = tomllib.loads(text)
+        content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TargetError(
             f"the targets file {file} is not valid TOML ({error}); compare it with the shipped default"
         ) from error
-    return make_targets(fields, where=f"the targets file {file}")
+    return make_targets(content, where=f"the targets file {file}")
 
 
-def make_targets(fields: Mapping[str, Any], where: str = "the targets") -> Targets:
+def make_targets(content: Mapping[str, Any], where: str = "the targets") -> Targets:
     """Return targets from plain data, {"target": [{"column": ..., "comparison": ..., "value": ...}]}.
 
     Raises TargetError with one sentence on the first problem.
     """
     try:
-        return Targets.model_validate(fields)
+        return Targets.model_validate(content)
     except ValidationError as error:
-        raise TargetError(f"{where}: {_sentence(error, fields)}") from error
+        raise TargetError(f"{where}: {_sentence(error)}") from error
 
 
-def _sentence(error: ValidationError, fields: Mapping[str, Any]) -> str:
+def _conditions_sentence(kind: str, place: tuple[int | str, ...], message: str, value: object) -> str:
+    known = ", ".join(field.name for field in fields(Conditions))
+    if kind == "unexpected_keyword_argument":
+        return f"there is no condition {str(place[1])!r}; use {known}"
+    if kind == "value_error":
+        return message
+    if len(place) > 1:
+        return (
+            f"the condition {place[1]} has the value {value!r}; give a number (alkali_metal: true or false)"
+        )
+    return f"conditions must be a table [conditions] with {known}"
+
+
+def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
     place = first["loc"]
     message = first["msg"].removeprefix("Value error, ")
     if not place:
         return message
+    if place[0] == "conditions":
+        return _conditions_sentence(first["type"], place, message, first["input"])
     if place[0] != "target":
-        return f"there is no setting {place[0]!r}; use only [[target]]"
+        return f"there is no setting {place[0]!r}; use only [[target]] and [conditions]"
     if len(place) == 1:
         return "there is no [[target]]; give at least one with column, comparison and value"
     number = f"target {int(place[1]) + 1}"

@@ -14,9 +14,8 @@ from softlyte.datasets.columns import CANDIDATE_COLUMNS
 from softlyte.datasets.formulas import Compositions
 from softlyte.screening.candidates import Candidates
 from softlyte.screening.cost import CostResult, precursor_cost
-from softlyte.screening.decision import Assessment, joint_probability, medians, pareto_front
+from softlyte.screening.decision import assess, joint_probability, medians, pareto_front
 from softlyte.screening.evaluate import Evaluation, PropertyPredictor, result_table
-from softlyte.screening.pressure import stack_pressure
 from softlyte.screening.ranking import rank_order
 from softlyte.screening.targets import Targets
 
@@ -111,7 +110,7 @@ def network_tier(
         narrow = Compositions(compositions.atomic_numbers[:, :count], compositions.amounts[:, :count])
         predictions = predictor.predict(narrow, phase)
         priced = CostResult(cost.usd_kg[rows], cost.log_sd[rows], cost.reason[rows])
-        assessment = Assessment(phase, predictions, stack_pressure(predictions, phase), priced)
+        assessment = assess(narrow, phase, predictions, None, targets.conditions, cost=priced)
         probability[rows] = joint_probability(assessment, targets)
     return probability
 

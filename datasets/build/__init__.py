@@ -25,6 +25,7 @@ BUILDERS: Mapping[str, str] = {
     "elastic_moduli": "crabnet",
     "exchange_rates": "currencies",
     "formation_energy": "crabnet",
+    "glass_liquidus": "liquidus",
     "glass_properties": "glasspy",
 }
 """Table name -> module of this package with a function of the table's name: Reader -> BuiltTable."""

@@ -95,8 +95,8 @@ def glass_properties(read: Reader) -> BuiltTable:
     Every value in the table stands; a value that cannot be right, or that is not an ionic conductivity, is
     emptied and named in the flag.
     """
-    source, dropped = _joined(read)
-    compositions = _compositions(source)
+    source, dropped = joined_glasses(read, list(_SOURCE_COLUMNS.values()))
+    compositions = glass_compositions(source)
     wanted = np.zeros(len(source), dtype=bool)
     for element in ("Li", "Na", "F", "Cl", "Br", "I"):
         wanted |= compositions.amount_of(element) > 0
@@ -132,10 +132,14 @@ def glass_properties(read: Reader) -> BuiltTable:
     return BuiltTable(frame, DECIMALS_OF, dropped)
 
 
-def _joined(read: Reader) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Return properties joined to atomic percent by glass number, sorted, and counts of what fell out."""
-    columns = ["KOD", "GLASNO", "Year", *_SOURCE_COLUMNS.values()]
-    properties = _read_zip(read(_PROPERTIES), columns)
+def joined_glasses(read: Reader, columns: list[str]) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return properties joined to atomic percent by glass number, sorted, and counts of what fell out.
+
+    Args:
+        read: of the wheel.
+        columns: SciGlass's names of the wanted properties.
+    """
+    properties = _read_zip(read(_PROPERTIES), ["KOD", "GLASNO", "Year", *columns])
     percent = _read_zip(read(_COMPOSITIONS), None).rename(columns={"Kod": "KOD", "GlasNo": "GLASNO"})
     key = ["KOD", "GLASNO"]
     twice = properties.duplicated(key, keep=False)
@@ -155,7 +159,7 @@ def _joined(read: Reader) -> tuple[pd.DataFrame, dict[str, int]]:
     return joined, dropped
 
 
-def _compositions(source: pd.DataFrame) -> Compositions:
+def glass_compositions(source: pd.DataFrame) -> Compositions:
     """Return atomic fractions to 4 decimals as amounts; traces under 0.005 atomic % disappear."""
     elements = _element_columns(source)
     amounts = np.round(source[elements].to_numpy(dtype=float) / 100.0, DECIMALS)

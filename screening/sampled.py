@@ -1,0 +1,119 @@
+"""Properties with intervals by sampling: what K, G, glass transition and conductivity imply together.
+
+Every ensemble member's quantities are drawn with scrambled Sobol points, the same for every material, sent
+through the formulas, and summarised by quantiles. Draws that belong together (a soft and conducting member)
+stay together.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import qmc
+
+from softlyte.datasets.columns import INTERVAL_LEVEL
+from softlyte.models.predictions import PropertyPrediction
+from softlyte.screening.mechanics import TABOR, draw_moduli, mechanics, residual_correlation
+from softlyte.screening.parameters import parameter
+from softlyte.screening.pellet import kept_and_fabrication
+from softlyte.screening.pressure import relaxed_modulus_gpa
+
+if TYPE_CHECKING:
+    from softlyte.screening.decision import Assessment
+
+FloatArray = NDArray[np.float64]
+
+SAMPLED_COLUMNS = (
+    "poisson_ratio",
+    "pugh_ratio",
+    "hardness_tian_gpa",
+    "hardness_chen_gpa",
+    "yield_strength_gpa",
+    "acting_modulus_gpa",
+    "conductivity_kept",
+    "sigma_at_pressure_ms_cm",
+    "fabrication_pressure_mpa",
+)
+
+DRAWS = 64
+"""Draws for each ensemble member behind an interval."""
+
+CHUNK_ROWS = 2048
+
+_G, _K, _FORM, _TRANSITION, _SIGMA, _PELLET = 0, 1, 2, 3, 4, slice(5, 9)
+
+
+@lru_cache(maxsize=4)
+def _normals(members: int, draws: int) -> FloatArray:
+    """Return scrambled Sobol points as independent standard normals, [members, draws, 9]."""
+    points = qmc.Sobol(9, seed=0).random_base2(int(np.ceil(np.log2(members * draws))))
+    normal = ndtri(np.clip(points[: members * draws], 1e-6, 1 - 1e-6))
+    return np.asarray(normal.reshape(members, draws, 9))
+
+
+def sampled_columns(
+    assessment: Assessment, pressure_mpa: float, draws: int = DRAWS
+) -> dict[str, tuple[FloatArray, FloatArray, FloatArray]]:
+    """Return median, lower and upper end of each of SAMPLED_COLUMNS, three [N] arrays each.
+
+    Hardness and yield strength are those of the Tian form, moved by its mean offset from measured hardness
+    and spread by its scatter; hardness_chen_gpa is the bare form of Chen and Niu, NaN where its median is not
+    positive. Where a quantity does not hold (no glass transition for a crystal) the solid's value is taken.
+
+    Args:
+        assessment: of N materials.
+        pressure_mpa: at which the cell works.
+        draws: for each member.
+    """
+    n = len(assessment)
+    out = {name: np.full((3, n), np.nan) for name in SAMPLED_COLUMNS}
+    tail = (1 - INTERVAL_LEVEL) / 2
+    count = len(assessment.pressure.flow_weight) * draws
+    places = np.rint(np.array([0.5, tail, 1 - tail]) * (count - 1)).astype(int)
+    normals = _normals(len(assessment.pressure.flow_weight), draws)
+    for start in range(0, n, CHUNK_ROWS):
+        rows = slice(start, min(start + CHUNK_ROWS, n))
+        for name, sample in _draw(assessment, rows, pressure_mpa, normals).items():
+            flat = np.ascontiguousarray(sample.reshape(-1, sample.shape[2]).T)
+            flat.sort(axis=1)
+            out[name][:, rows] = flat[:, places].T
+    chen = out["hardness_chen_gpa"]
+    out["hardness_chen_gpa"] = np.where(chen[0] > 0, np.maximum(chen, 0.0), np.nan)
+    return {name: (values[0], values[1], values[2]) for name, values in out.items()}
+
+
+def _draw(assessment: Assessment, rows: slice, pressure_mpa: float, z: FloatArray) -> dict[str, FloatArray]:
+    """Return draws [E, S, rows] of each column."""
+    predictions = assessment.predictions.take(rows)
+    bulk, shear = predictions["bulk_modulus_gpa"], predictions["shear_modulus_gpa"]
+    k, g = draw_moduli(bulk, shear, residual_correlation(predictions), z[..., [_G, _K]])
+    solid = mechanics(k, g)
+    form = parameter("hardness_tian_log10_offset")
+    hardness = solid.hardness_tian_gpa * 10.0 ** (form.value + form.sd * z[..., _FORM, None])
+    kelvin = assessment.conditions.temperature_c + 273.15
+    glass = assessment.pressure.glass[rows]
+    transition = np.where(glass, _values(predictions["glass_transition_k"], z[..., _TRANSITION]), np.inf)
+    # An unknown transition (NaN) is no evidence of flow.
+    transition = np.where(np.isnan(transition), np.inf, transition)
+    kept, made = kept_and_fabrication(hardness, pressure_mpa, transition < kelvin, z[..., _PELLET])
+    sigma = 10.0 ** _values(predictions["sigma_s_cm"], z[..., _SIGMA])
+    return {
+        "poisson_ratio": solid.poisson_ratio,
+        "pugh_ratio": solid.pugh_ratio,
+        "hardness_tian_gpa": hardness,
+        "hardness_chen_gpa": solid.hardness_chen_gpa,
+        "yield_strength_gpa": hardness / TABOR,
+        "acting_modulus_gpa": relaxed_modulus_gpa(solid.youngs_modulus_gpa, transition, kelvin),
+        "conductivity_kept": kept,
+        "sigma_at_pressure_ms_cm": sigma * kept * 1e3,
+        "fabrication_pressure_mpa": made,
+    }
+
+
+def _values(prediction: PropertyPrediction, z: FloatArray) -> FloatArray:
+    """Return draws of one property in its transformed unit, [E, S, N]."""
+    return prediction.member_mean[:, None] + prediction.member_sd[:, None] * z[..., None]
