@@ -1,0 +1,74 @@
+"""`softlyte pressure`: why a candidate needs the stack pressure that it needs, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from softlyte.cli.output import note
+from softlyte.datasets.errors import UserError
+
+
+def command(
+    formulas: Annotated[
+        list[str],
+        typer.Argument(metavar="FORMULA...", help="Formulas such as Li3YCl6.", show_default=False),
+    ],
+    phase: Annotated[
+        Literal["crystal", "glass"] | None, typer.Option(help="Default: both.", show_default=False)
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Use temperature, C; default: the targets' (25).", show_default=False)
+    ] = None,
+    contact: Annotated[
+        float | None,
+        typer.Option(help="Real over nominal contact area; default: the targets' (0.1).", show_default=False),
+    ] = None,
+    resistance: Annotated[
+        float | None,
+        typer.Option(help="Interface resistance in ohm cm2, in place of --contact.", show_default=False),
+    ] = None,
+    alkali_metal: Annotated[
+        bool | None,
+        typer.Option("--alkali-metal", help="Lithium or sodium metal lies against it.", show_default=False),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Image file (png, svg, pdf) for the distribution.", show_default=False)
+    ] = None,
+    targets: Annotated[
+        Path | None, typer.Option(help="Targets (TOML); default: the shipped ones.", show_default=False)
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Folder of trained weights; default: the shipped ones.", show_default=False),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Explain the stack pressure of formulas in words and a plot.
+
+    Modulus, hardness, glass transition, contact model, the distribution of the required pressure, what a
+    pellet keeps, and cell-level strategies that reached the target where the electrolyte alone does not.
+    """
+    if contact is not None and resistance is not None:
+        raise UserError("--contact and --resistance both set the contact; give one of them")
+    from softlyte.screening.explain import explain_pressure, plot_pressure
+    from softlyte.screening.export import check_file_place
+    from softlyte.screening.targets import load_targets
+
+    if plot is not None:
+        check_file_place(plot)
+    aims = load_targets(targets)
+    conditions = aims.conditions
+    if temperature is not None:
+        conditions = replace(conditions, temperature_c=temperature)
+    if contact is not None:
+        conditions = replace(conditions, contact=contact)
+    if alkali_metal is not None:
+        conditions = replace(conditions, alkali_metal=alkali_metal)
+    reports = explain_pressure(formulas, phase, conditions, resistance, aims, weights=weights, device=device)
+    typer.echo("\n".join(report.text() for report in reports), nl=False)
+    if plot is not None:
+        note(f"plot written to {plot_pressure(reports, plot)}")
