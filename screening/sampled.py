@@ -79,15 +79,18 @@ def sampled_columns(
         rows = slice(start, min(start + CHUNK_ROWS, n))
         for name, sample in _draw(assessment, rows, pressure_mpa, normals).items():
             flat = np.ascontiguousarray(sample.reshape(-1, sample.shape[2]).T)
-            flat.sort(axis=1)
+            flat.partition(np.sort(places), axis=1)
             out[name][:, rows] = flat[:, places].T
+    # Both are rising functions of one sampled quantity, whose quantiles they therefore share.
+    out["poisson_ratio"] = (3 * out["pugh_ratio"] - 2) / (2 * (3 * out["pugh_ratio"] + 1))
+    out["yield_strength_gpa"] = out["hardness_tian_gpa"] / TABOR
     chen = out["hardness_chen_gpa"]
     out["hardness_chen_gpa"] = np.where(chen[0] > 0, np.maximum(chen, 0.0), np.nan)
     return {name: (values[0], values[1], values[2]) for name, values in out.items()}
 
 
 def _draw(assessment: Assessment, rows: slice, pressure_mpa: float, z: FloatArray) -> dict[str, FloatArray]:
-    """Return draws [E, S, rows] of each column."""
+    """Return draws [E, S, rows] of each column that does not follow from another."""
     predictions = assessment.predictions.take(rows)
     bulk, shear = predictions["bulk_modulus_gpa"], predictions["shear_modulus_gpa"]
     k, g = draw_moduli(bulk, shear, residual_correlation(predictions), z[..., [_G, _K]])
@@ -102,11 +105,9 @@ def _draw(assessment: Assessment, rows: slice, pressure_mpa: float, z: FloatArra
     kept, made = kept_and_fabrication(hardness, pressure_mpa, transition < kelvin, z[..., _PELLET])
     sigma = 10.0 ** _values(predictions["sigma_s_cm"], z[..., _SIGMA])
     return {
-        "poisson_ratio": solid.poisson_ratio,
         "pugh_ratio": solid.pugh_ratio,
         "hardness_tian_gpa": hardness,
         "hardness_chen_gpa": solid.hardness_chen_gpa,
-        "yield_strength_gpa": hardness / TABOR,
         "acting_modulus_gpa": relaxed_modulus_gpa(solid.youngs_modulus_gpa, transition, kelvin),
         "conductivity_kept": kept,
         "sigma_at_pressure_ms_cm": sigma * kept * 1e3,

@@ -207,7 +207,8 @@ def test_crystal_by_monte_carlo():
 def test_no_pressure_above_the_hardness_is_needed():
     stiff = pressure([150.0])
     ceiling = 10 ** stiff.ceiling.max()
-    assert stiff.quantile(0.9999)[0] <= ceiling * 1.001
+    # At the jump the bisection stops within 0.003 decades.
+    assert stiff.quantile(0.9999)[0] <= ceiling * 1.008
     assert stiff.interval(0.98)[1][0] < 2e4
     assert stiff.probability_below(ceiling)[0] == pytest.approx(1.0)
 
