@@ -194,7 +194,7 @@ class Baselines:
         done: list[Scores] = entry.get("seeds", []) if entry.get("sha256") == key else []
         for seed in range(len(done), 0 if kept_only else plan.seeds_of(model)):
             start = time.process_time()
-            guess = self._predict(model, seed, plan, known, chosen, splits, tests)
+            guess = self._predict(task, model, seed, plan, known, chosen, splits)
             done.append(score_task(guess, tests, task, subsets))
             self.entries[task.name][model] = {"sha256": key, "trees": settings["trees"], "seeds": done}
             text = json.dumps(self.entries, indent=1) + "\n"
@@ -210,13 +210,13 @@ class Baselines:
 
     def _predict(
         self,
+        task: Task,
         model: str,
         seed: int,
         plan: Plan,
         known: NDArray[np.float64],
         chosen: NDArray[np.bool_],
         splits: Sequence[Split],
-        tests: TrainingRows,
     ) -> NDArray[np.float64]:
         make: dict[str, Callable[[], Any]] = {
             NEAREST: nearest_neighbour,
@@ -232,7 +232,11 @@ class Baselines:
             if self._features is None:
                 self._features = tabular_features(self.rows)
             regressor = make[model]().fit(self._features[fit], known[fit])
-            guesses.append(regressor.predict(tabular_features(split.test)))
+            asked = ~np.isnan(label_column(split.test, task, for_test=True))
+            guess = np.full(len(split.test), np.nan)
+            if asked.any():
+                guess[asked] = regressor.predict(tabular_features(split.test.take(asked)))
+            guesses.append(guess)
         return np.concatenate(guesses)
 
     def _key(
