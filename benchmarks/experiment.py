@@ -7,9 +7,11 @@ The plain network is trained from random weights on the protocol's own tables al
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -173,19 +175,20 @@ class Experiment:
         start: dict[str, Tensor] | None,
         standard: Standardisation,
     ) -> FitOutcome:
-        outcome = fit_network(
-            self.config,
-            self.rows,
-            used,
-            folder,
-            seed,
-            stages=stages,
-            start=start,
-            standard=standard,
-            accelerator=self.machine.accelerator,
-            threads=self.machine.threads,
-            max_hours=self.machine.max_hours,
-        )
+        with locked(folder):
+            outcome = fit_network(
+                self.config,
+                self.rows,
+                used,
+                folder,
+                seed,
+                stages=stages,
+                start=start,
+                standard=standard,
+                accelerator=self.machine.accelerator,
+                threads=self.machine.threads,
+                max_hours=self.machine.max_hours,
+            )
         if outcome.state is None:
             raise OutOfTimeError(f"{folder} is not finished; run the same command again to go on")
         return outcome
@@ -209,6 +212,18 @@ class Experiment:
         if transfer:
             digest.update(np.packbits(self._shared).tobytes())
         return digest.hexdigest()[:12]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time work on a fit: protocols that run side by side share the pretraining.
+
+    The second waits, and then finds the fit finished. A process that dies gives its lock back.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def joined_units(pretraining: Standardisation, own: Standardisation) -> Standardisation:

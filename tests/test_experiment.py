@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +94,26 @@ def test_networks_of_a_split_are_kept_and_belong_to_their_settings(
         relabelled = replace(rows, targets=rows.targets + 1.0)
         with pytest.raises(AssertionError, match="fitted again"):
             Experiment(TINY, relabelled, tmp_path).predictions("try", [split], PLAN, 0)
+
+
+def test_a_fit_is_the_work_of_one_process_at_a_time(
+    rows: TrainingRows, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def watched(
+        _config: object, _rows: object, _used: object, folder: Path, *_: object, **__: object
+    ) -> None:
+        with (folder / "lock").open("w") as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        seen.append(folder)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiment_file, "fit_network", watched)
+    with pytest.raises(KeyboardInterrupt):
+        Experiment(TINY, rows, tmp_path).predictions("try", [split], PLAN, 0)
+    with (seen[0] / "lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)  # given back
 
 
 def test_a_run_without_time_left_says_so_and_goes_on_later(
