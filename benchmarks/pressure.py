@@ -65,7 +65,6 @@ def known_pressures(model: Predictor) -> str:
             low, high = 10.0 ** seen.loc[label, ["low", "high"]].to_numpy(float)
             electrode = " (alkali metal)" if seen.loc[label, "alkali_metal"] else ""
             published.append((f"{low:.3g}-{high:.3g}" if low > 0 else f"<= {high:.3g}") + electrode)
-        low, high = (float(end[0]) for end in judged.pressure.interval())
         columns = sampled_columns(judged, TARGET_MPA)
         body.append(
             [
@@ -73,19 +72,29 @@ def known_pressures(model: Predictor) -> str:
                 f"{formula} {('crystal', 'glass')[phase]}",
                 "; ".join(published) or "none of the electrolyte alone",
                 helped(kind),
-                f"{judged.pressure.median()[0]:.2g} [{low:.2g}, {high:.2g}]",
-                f"{metal.pressure.median()[0]:.2g} [{metal.pressure.interval()[0][0]:.2g}, "
-                f"{metal.pressure.interval()[1][0]:.2g}]",
+                interval(judged),
+                interval(metal),
                 f"{judged.pressure.probability_below(TARGET_MPA)[0]:.3f}",
                 MECHANISMS[judged.pressure.mechanism()[0]],
                 f"{judged.pressure.p_flow()[0]:.2f}",
                 f"{columns['conductivity_kept'][0][0]:.2g}",
-                f"{columns['fabrication_pressure_mpa'][0][0]:.0f}",
+                number(float(columns["fabrication_pressure_mpa"][0][0])),
             ]
         )
     head = ["electrolyte", "predicted as", "published, MPa", "with other levers, MPa", "predicted, MPa [90%]"]
     head += ["beside alkali metal", "P(< 2 MPa)", "kept by", "P(flow)", "kept at 2 MPa", "90% density, MPa"]
     return markdown_table(head, body)
+
+
+def number(value: float) -> str:
+    """Return two significant digits, without an exponent from 100 on."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+
+
+def interval(judged: Assessment) -> str:
+    """Return median and 90% interval of the required pressure."""
+    low, high = (float(end[0]) for end in judged.pressure.interval())
+    return f"{number(float(judged.pressure.median()[0]))} [{number(low)}, {number(high)}]"
 
 
 def helped(kind: str) -> str:
@@ -118,7 +127,7 @@ def left_out() -> str:
             [
                 row.label,
                 published,
-                f"{row.median_mpa:.2g} [{row.lower_mpa:.2g}, {row.upper_mpa:.2g}]",
+                f"{number(row.median_mpa)} [{number(row.lower_mpa)}, {number(row.upper_mpa)}]",
                 f"{row.width_decades:.1f}",
                 "yes" if row.covered else "no",
                 f"{row.p_in_range:.2f}",
