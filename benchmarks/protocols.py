@@ -7,7 +7,7 @@ words what is said here in masks; tests/test_protocols.py checks that nothing le
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -61,9 +61,19 @@ def of_table(rows: TrainingRows, *names: str) -> Mask:
     return np.isin(rows.source, [rows.sources.index(name) for name in names if name in rows.sources])
 
 
-def same_composition(rows: TrainingRows, others: Compositions) -> Mask:
-    """Return which rows have the reduced composition of one of the others, [N]."""
-    return np.isin(rows.compositions.keys(), np.unique(others.keys()))
+def labelled_where(
+    rows: TrainingRows, targets: Sequence[str], chosen: Callable[[Compositions], Mask]
+) -> Mask:
+    """Return which rows carry a label of one of the targets and a composition that is chosen, [N]."""
+    out = labelled(rows, targets)
+    out[out] = chosen(rows.compositions[out])
+    return out
+
+
+def among(others: Compositions) -> Callable[[Compositions], Mask]:
+    """Return the choice of compositions that are, reduced, among the others."""
+    keys = np.unique(others.keys())
+    return lambda compositions: np.isin(compositions.keys(), keys)
 
 
 def has_halogen(compositions: Compositions) -> Mask:
@@ -81,13 +91,14 @@ def shared_pretraining(rows: TrainingRows) -> Mask:
     transitions, and conductivities of glasses without halogen. (The grouped folds do not use it: windows
     come from the formation energies.)
     """
-    sigma = labelled(rows, [SIGMA])
     measured = rows.compositions[of_table(rows, "conductivity_obelix", "conductivity_cited")]
-    listed = Compositions.concatenate(
-        [measured, Compositions.from_formulas(load_table("conductivity_obelix")["formula"])]
+    listed = among(
+        Compositions.concatenate(
+            [measured, Compositions.from_formulas(load_table("conductivity_obelix")["formula"])]
+        )
     )
-    near = same_composition(rows, listed) | has_halogen(rows.compositions)
-    return ~(labelled(rows, MODULI) | (sigma & near))
+    near = labelled_where(rows, [SIGMA], lambda c: listed(c) | has_halogen(c))
+    return ~(labelled(rows, MODULI) | near)
 
 
 def matbench(rows: TrainingRows) -> list[Split]:
@@ -106,13 +117,12 @@ def matbench(rows: TrainingRows) -> list[Split]:
         "shear_modulus_gpa": table["log10_shear_modulus_gpa"].to_numpy(float),
     }
     everything = _like(rows, np.full(len(table), here[0]), compositions, labels)
-    modulus = labelled(rows, MODULI)
     own = np.full(len(rows), -1)
     own[here] = fold[fit]
     splits = []
     for number in range(5):
         test = fold == number
-        foreign = modulus & (own < 0) & same_composition(rows, compositions[test])
+        foreign = labelled_where(rows, MODULI, among(compositions[test])) & (own < 0)
         used = (own != number) & ~foreign
         splits.append(Split(f"fold_{number}", used, everything.take(test), {"flagged": ~fit[test]}))
     return splits
@@ -131,7 +141,7 @@ def obelix_folds(rows: TrainingRows, k: int = 5) -> list[Split]:
     """Return k folds by reduced composition over OBELiX's train part; its test part is not used at all."""
     table = load_table("conductivity_obelix")
     official = Compositions.from_formulas(table["formula"][table["split"] == "test"])
-    unseen = labelled(rows, [SIGMA]) & same_composition(rows, official)
+    unseen = labelled_where(rows, [SIGMA], among(official))
     part = table[(table["split"] == "train").to_numpy()].reset_index(drop=True)
     compositions = Compositions.from_formulas(part["formula"])
     fold = grouped_folds(compositions.formulas(), k)
@@ -179,13 +189,15 @@ def families_left_out(rows: TrainingRows) -> list[Split]:
     """
     panel, table = cited_panel(rows)
     sigma = labelled(rows, [SIGMA])
+    conductors = rows.compositions[sigma]
     splits = []
     for name in (*FAMILY_HOLD_OUTS, SODIUM):
         mask = hold_out_class(panel.compositions, name)
         test = panel.take(mask)
-        barred = hold_out_class(rows.compositions, name) | same_composition(rows, test.compositions)
+        used = np.ones(len(rows), bool)
+        used[sigma] = ~(hold_out_class(conductors, name) | among(test.compositions)(conductors))
         extra = {"formula": table["formula"].to_numpy()[mask]}
-        splits.append(Split(name.replace(" ", "_"), ~(sigma & barred), test, extra))
+        splits.append(Split(name.replace(" ", "_"), used, test, extra))
     return splits
 
 
@@ -200,9 +212,9 @@ def time_split(rows: TrainingRows) -> list[Split]:
     sigma = labelled(rows, [SIGMA])
     new = sigma & (year > LAST_TRAINING_YEAR)
     unknown = sigma & np.isnan(year)
-    again = sigma & same_composition(rows, rows.compositions[new])
+    again = labelled_where(rows, [SIGMA], among(rows.compositions[new]))
     used = ~(new | unknown | again)
-    seen_before = same_composition(rows.take(new), rows.compositions[sigma & (year <= LAST_TRAINING_YEAR)])
+    seen_before = among(rows.compositions[sigma & (year <= LAST_TRAINING_YEAR)])(rows.compositions[new])
     return [Split("after_2021", used, rows.take(new), {"year": year[new], "measured_before": seen_before})]
 
 
@@ -257,7 +269,7 @@ def _conductivity_split(name: str, rows: TrainingRows, table: pd.DataFrame) -> S
     censored = table["censored"].to_numpy(bool)
     labels = {SIGMA: table["log10_sigma_s_cm"].to_numpy(float)}
     test = _like(rows, np.full(len(table), template), compositions, labels, censored)
-    used = ~(labelled(rows, [SIGMA]) & same_composition(rows, compositions))
+    used = ~labelled_where(rows, [SIGMA], among(compositions))
     return Split(name, used, test, {"flagged": unfit_rows(table["flag"]).to_numpy()})
 
 
