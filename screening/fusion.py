@@ -140,7 +140,8 @@ def ideal_eutectic(melting_k: FloatArray, enthalpy_kj_mol: FloatArray) -> tuple[
 def ideal_eutectic_of(elements: frozenset[int]) -> tuple[float, dict[int, float]] | None:
     """Return temperature in K and cation shares of the ideal eutectic of a set of elements; None if unknown.
 
-    Each cation brings its lowest-melting salt with one of the halogens that are there; oxygen is passed over,
+    Each cation brings its lowest-melting salt with one of the halogens that are there, molecular liquids such
+    as TiCl4 left out; oxygen is passed over,
     since as an ideal solute it would freeze out at 1,700 K.
     """
     halogens = elements & frozenset(HALOGENS)
@@ -151,6 +152,8 @@ def ideal_eutectic_of(elements: frozenset[int]) -> tuple[float, dict[int, float]
     for cation in cations:
         there = [salts()[cation, h] for h in halogens if (cation, h) in salts()]
         there = [salt for salt in there if salt.enthalpy_kj_mol == salt.enthalpy_kj_mol]
+        # A molecular liquid mixes with salts in no ideal way; its own low melting point would say "flows".
+        there = [salt for salt in there if salt.melting_k >= LOW_MELTING_K[0]]
         if not there:
             return None
         chosen.append(min(there, key=lambda salt: salt.melting_k))

@@ -57,6 +57,9 @@ def test_ideal_eutectics_are_those_of_the_cited_table():
 def test_unknown_salts_give_no_ideal_eutectic():
     assert ideal_eutectic_of(elements("Li Zr Cl")) is None
     assert ideal_eutectic_of(elements("Li O")) is None
+    # TiCl4 is a molecular liquid (melts at 249 K): that says nothing about lithium titanium chlorides.
+    assert ideal_eutectic_of(elements("Li Ti Cl")) is None
+    assert np.isnan(rule_estimate(of("Li2TiCl6")).mean_k[0])
     assert ideal_eutectic_of(elements("Cl O")) is None
 
 
