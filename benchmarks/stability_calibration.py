@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -53,7 +53,7 @@ Mask = NDArray[np.bool_]
 
 NEUTRAL = StabilityCalibration(0.0, 1.0, (0.0, 0.0))
 BINS = 10
-SHARES = (0.0, 0.1, 0.2, 0.35, 0.5, 1.0)
+SHARES = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0)
 """Shares of a predicted depth below the hull that are tried."""
 PEER = {"oxidation_v": 0.480, "reduction_v": 0.253}
 """V; hold-out errors of public notebooks with 145 Magpie features for lithium halides."""
@@ -100,6 +100,21 @@ class Case:
     critexam: Array
     window: Array
     fit: Mask
+
+    def take(self, rows: Mask) -> Case:
+        """Return the chosen compounds."""
+        return Case(
+            self.compositions[rows],
+            self.row[rows],
+            self.energy.take(rows),
+            self.above[rows],
+            self.critexam[rows],
+            self.window[:, rows],
+            self.fit[rows],
+        )
+
+
+Place = Callable[[Case, StabilityCalibration], Stability]
 
 
 def load_case(run: Path, rows: TrainingRows, store: HullStore, limit: int | None) -> Case:
@@ -255,13 +270,16 @@ def _logistic(value: Array, near: Mask, fit: Mask) -> Array:
     return expit(model.decision_function(filled[:, None]))
 
 
-def fit_depth(placed: Callable[[float], Stability], case: Case) -> float:
+def fit_depth(
+    place: Callable[[Case, StabilityCalibration], Stability], case: Case, fit: StabilityCalibration
+) -> float:
     """Return the share of a depth below the hull that serves the windows of the fitted half best."""
+    chosen = case.take(case.fit & np.isfinite(case.window).all(axis=0))
     errors = {}
     for share in SHARES:
-        found = placed(share)
+        found = place(chosen, replace(fit, depth_share=share))
         limits = np.stack([found.reduction_v.mean(), found.oxidation_v.mean()])
-        errors[share] = float(np.nanmean(np.abs(limits - case.window)[:, case.fit]))
+        errors[share] = float(np.nanmean(np.abs(limits - chosen.window)))
     return min(errors, key=lambda share: errors[share])
 
 
@@ -319,7 +337,9 @@ def window_section(case: Case, rows: TrainingRows, heads: Array, before: Stabili
                     f"{mask.sum():,}",
                     f"{PEER[name]:.3f}",
                     f"{np.abs(trees - truth)[mask].mean():.3f}",
-                    f"{np.abs(heads[side] - truth)[mask].mean():.3f}",
+                    ""
+                    if np.isnan(heads[side][mask]).any()
+                    else f"{np.abs(heads[side] - truth)[mask].mean():.3f}",
                     f"{np.abs(hull_before.mean() - truth)[mask].mean():.3f}",
                     f"**{np.abs(hull.mean() - truth)[mask].mean():.3f}**",
                     f"{np.nanmedian(np.abs(hull.mean() - truth)[mask]):.3f}",
@@ -344,17 +364,18 @@ def main() -> None:
     case = load_case(chosen.run, rows, store, chosen.limit)
     unexplored = HullStore.from_table(cached=False)
     unexplored.systems = Unexplored(store.systems)
-    ions = [MOBILE_IONS[i] for i in mobile_ion_of(case.compositions)]
 
-    def placed(fit: StabilityCalibration) -> Stability:
-        return stability(case.compositions, case.energy, unexplored, calibration=fit, named=False, ions=ions)
+    def place(some: Case, fit: StabilityCalibration) -> Stability:
+        ions = [MOBILE_IONS[i] for i in mobile_ion_of(some.compositions)]
+        return stability(some.compositions, some.energy, unexplored, calibration=fit, named=False, ions=ions)
 
-    before = placed(NEUTRAL)
+    before = place(case, NEUTRAL)
     shift, scale = fit_energy(before, case)
-    share = fit_depth(lambda part: placed(StabilityCalibration(shift, scale, (0.0, 0.0), part)), case)
-    partly = placed(StabilityCalibration(shift, scale, (0.0, 0.0), share))
-    calibration = StabilityCalibration(shift, scale, fit_windows(partly, case), share)
-    after = placed(calibration)
+    moved = replace(NEUTRAL, shift_ev_atom=shift, scale=scale)
+    share = fit_depth(place, case, moved)
+    partly = place(case, replace(moved, depth_share=share))
+    calibration = replace(moved, depth_share=share, window_sd_v=fit_windows(partly, case))
+    after = place(case, calibration)
     mean = np.load(chosen.run / "out_of_fold.npz")["mean"].mean(axis=0)
     heads = mean[case.row][:, [TASK_NAMES.index(name) for name in ("reduction_v", "oxidation_v")]].T
     low, high = calibration.window_sd_v
