@@ -25,11 +25,13 @@ class LabelledBatch(NamedTuple):
         graphs: B composition graphs.
         targets: [B, T + 1] float32 standardised, NaN where not labelled.
         censored: [B] bool, True where the labels are upper bounds.
+        weight: [B] float32 factor on the row's loss.
     """
 
     graphs: CompositionBatch
     targets: Tensor
     censored: Tensor
+    weight: Tensor
 
 
 class LabelledRows(Dataset[LabelledBatch]):
@@ -42,6 +44,7 @@ class LabelledRows(Dataset[LabelledBatch]):
         standardised = (rows.targets - standard.mean) / standard.sd
         self.targets = torch.from_numpy(standardised.astype(np.float32))
         self.censored = torch.from_numpy(rows.censored)
+        self.weight = torch.from_numpy(rows.weight.astype(np.float32))
         self.elements = (rows.compositions.atomic_numbers > 0).sum(axis=1)
 
     def __len__(self) -> int:
@@ -49,7 +52,9 @@ class LabelledRows(Dataset[LabelledBatch]):
 
     def __getitem__(self, rows: Tensor) -> LabelledBatch:
         """Return the rows as one batch."""
-        return LabelledBatch(self.graphs.take(rows), self.targets[rows], self.censored[rows])
+        return LabelledBatch(
+            self.graphs.take(rows), self.targets[rows], self.censored[rows], self.weight[rows]
+        )
 
 
 class EpochSampler(Sampler[Tensor]):

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from softlyte.datasets.errors import UserError
+from softlyte.models.distillation import DISTILLED
 from softlyte.models.network import NetworkConfig
 from softlyte.models.tasks import TARGET_NAMES
 from softlyte.models.training_data import SOURCES
@@ -39,7 +40,8 @@ class StageConfig(_Strict):
         rows: "train" for the rows that the fit may see before its evaluation, "all" for every row: such
             stages come last and make the weights that ship.
         passes: average draws of each row in an epoch by table; a table that is not named is not drawn.
-            Empty: every row of every table once.
+            Empty: every row of every table once. `distilled` draws what trees have learned from the
+            small tables (see models.distillation).
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -51,7 +53,7 @@ class StageConfig(_Strict):
     @field_validator("passes")
     @classmethod
     def _known_passes(cls, value: dict[str, float]) -> dict[str, float]:
-        _all_in(value, SOURCES, "training table")
+        _all_in(value, (*SOURCES, DISTILLED), "training table")
         _positive(value, "passes")
         return value
 
@@ -166,7 +168,7 @@ class TrainingConfig(_Strict):
                 "it, so that every row is predicted by as many members that have not seen it"
             )
         for stage in self.training.stages:
-            _all_in(stage.passes, self.data.tables, f"table in data.tables for stage {stage.name}:")
+            _all_in(stage.passes, (*self.data.tables, DISTILLED), f"table in data.tables for stage {stage.name}:")
         return self
 
 

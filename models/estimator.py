@@ -286,6 +286,7 @@ def _rows(
         np.full(n, float(temperature_c)),
         targets,
         np.zeros(n, bool),
+        np.ones(n),
         np.zeros(n, np.int64),
         np.zeros(n, np.int64),
         ("given",),

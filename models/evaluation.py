@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,12 @@ from scipy.special import ndtri
 
 from softlyte.datasets.columns import INTERVAL_LEVEL, PHASES
 from softlyte.datasets.formulas import symbols
-from softlyte.models.predictor import Predictor
-from softlyte.models.tasks import TARGET_NAMES, YOUNGS_MODULUS
-from softlyte.models.training_data import TrainingRows
+from softlyte.models.calibration import Calibration, calibrate
+from softlyte.models.predictions import PropertyPrediction
+from softlyte.models.predictor import calibrated
+from softlyte.models.support import Support, calibration_family, main_anion
+from softlyte.models.tasks import TARGET_NAMES, TASKS, YOUNGS_MODULUS
+from softlyte.models.training_data import Standardisation, TrainingRows
 
 FEWEST_ROWS = 10
 """A subset with fewer test rows gets no metrics."""
@@ -41,27 +45,92 @@ def labels_with_youngs_modulus(rows: TrainingRows) -> NDArray[np.float64]:
     return labels
 
 
-def evaluate(
-    predictor: Predictor,
+def calibrate_rows(
     rows: TrainingRows,
     member_mean: NDArray[np.float64],
     member_sd: NDArray[np.float64],
+    support: Support,
+    standard: Standardisation,
+) -> Calibration:
+    """Calibrate on out-of-fold predictions [E, N, T] of N rows; a censored label, a bound, does not count."""
+    least = support.least_sd(main_anion(rows.compositions), rows.phase)
+    return calibrate(
+        member_mean,
+        np.maximum(member_sd, least),
+        labels_with_youngs_modulus(rows),
+        rows.phase,
+        calibration_family(rows.compositions),
+        standard.sd[: len(TASKS)],
+    )
+
+
+def cross_calibrated(
+    rows: TrainingRows,
+    member_mean: NDArray[np.float64],
+    member_sd: NDArray[np.float64],
+    standard: Standardisation,
+) -> dict[str, PropertyPrediction]:
+    """Return the predictions of every row, calibrated on the other folds alone.
+
+    Neither the networks nor the calibration nor the count of relatives has then seen the row's chemical
+    system, so that the coverage of these intervals is an honest one.
+
+    Args:
+        rows: N labelled rows in K folds.
+        member_mean: [E, N, T] of E networks that have not seen the row, in transformed units.
+        member_sd: [E, N, T] standard deviations before calibration.
+        standard: units of the targets.
+    """
+    parts, places = [], []
+    for fold in np.unique(rows.fold):
+        here, others = np.flatnonzero(rows.fold == fold), rows.fold != fold
+        known = rows.take(others)
+        support = Support.fit(known)
+        calibration = calibrate_rows(known, member_mean[:, others], member_sd[:, others], support, standard)
+        some = rows.take(here)
+        parts.append(
+            calibrated(
+                calibration,
+                support,
+                some.compositions,
+                some.phase,
+                member_mean[:, here],
+                member_sd[:, here],
+            )
+        )
+        places.append(here)
+    order = np.argsort(np.concatenate(places))
+    return {
+        name: replace(
+            first,
+            member_mean=np.concatenate([part[name].member_mean for part in parts], axis=1)[:, order],
+            member_sd=np.concatenate([part[name].member_sd for part in parts], axis=1)[:, order],
+        )
+        for name, first in parts[0].items()
+    }
+
+
+def evaluate(
+    rows: TrainingRows,
+    member_mean: NDArray[np.float64],
+    member_sd: NDArray[np.float64],
+    standard: Standardisation,
 ) -> dict[str, Any]:
     """Return metrics by target and subset (crystal, glass, Li/Na halides).
 
     Args:
-        predictor: for its calibration.
-        rows: N labelled rows.
+        rows: N labelled rows in K folds.
         member_mean: [E, N, T] of E networks that have not seen the row, in transformed units.
         member_sd: [E, N, T] standard deviations before calibration.
+        standard: units of the targets.
 
     Each entry holds rows, mae (ensemble), mae_members (mean and standard deviation over the members),
-    rmse, spearman, coverage of the interval and its mean width, in the
+    rmse, spearman, coverage of the interval (calibrated on the other folds) and its mean width, in the
     target's transformed unit.
     """
     from scipy.stats import spearmanr
 
-    predicted = predictor.calibrated(rows.compositions, rows.phase, member_mean, member_sd)
+    predicted = cross_calibrated(rows, member_mean, member_sd, standard)
     member_mean = np.concatenate([member_mean, log10_youngs_modulus(member_mean)[..., None]], axis=2)
     labels = labels_with_youngs_modulus(rows)
     halides = halide_rows(rows)

@@ -26,6 +26,7 @@ from softlyte.models.batches import LabelledRows, StageData
 from softlyte.models.callbacks import EpochLines, FinishedStage, StopInTime
 from softlyte.models.checkpoint import load_state, load_strictly
 from softlyte.models.config import StageConfig, TrainingConfig
+from softlyte.models.distillation import DISTILLED, with_distilled_rows
 from softlyte.models.loss import MultiTaskLoss
 from softlyte.models.module import CompositionModule
 from softlyte.models.network import CompositionNetwork
@@ -115,7 +116,7 @@ def fit_network(
         network = CompositionNetwork(config.network)
     if start is not None:
         load_strictly(network, start, "the starting weights")
-    dataset: LabelledRows | None = None
+    made: _Made | None = None
     # A call with any time at all trains one epoch at least: calls with too short a limit still get on.
     trained = max_hours is not None and max_hours <= 0
     for stage in stages:
@@ -124,8 +125,9 @@ def fit_network(
             if trained and machine.out_of_time():
                 return FitOutcome(None, standard)
             trained = True
-            dataset = dataset or LabelledRows(rows, standard)
-            data = _stage_data(config, rows, used, dataset, stage, _stage_seed(seed, stage), threads)
+            if made is None or (made.distilled_for or stage.rows) != stage.rows:
+                made = _make(rows, used, standard, stages, stage.rows, seed)
+            data = _stage_data(config, made, stage, _stage_seed(seed, stage), threads)
             if not _run_stage(
                 config, network, standard, data, stage, folder / stage.name, machine, callbacks
             ):
@@ -134,19 +136,41 @@ def fit_network(
     return FitOutcome({k: v.detach().cpu() for k, v in network.state_dict().items()}, standard)
 
 
+@dataclass(frozen=True)
+class _Made:
+    """Rows as tensors; with distilled rows they serve stages of one kind only."""
+
+    rows: TrainingRows
+    used: NDArray[np.bool_]
+    dataset: LabelledRows
+    distilled_for: str | None
+
+
+def _make(
+    rows: TrainingRows,
+    used: NDArray[np.bool_],
+    standard: Standardisation,
+    stages: Sequence[StageConfig],
+    kind: str,
+    seed: int,
+) -> _Made:
+    if not any(DISTILLED in stage.passes for stage in stages if stage.rows == kind):
+        return _Made(rows, used, LabelledRows(rows, standard), None)
+    # What the trees say of a composition comes from rows that the stage may see anyway.
+    seen = used if kind == "train" else np.ones(len(rows), bool)
+    more = with_distilled_rows(rows, seen, seed)
+    used = np.concatenate([used, np.ones(len(more) - len(rows), bool)])
+    return _Made(more, used, LabelledRows(more, standard), kind)
+
+
 def _stage_seed(seed: int, stage: StageConfig) -> int:
     return int(np.random.SeedSequence([seed, zlib.crc32(stage.name.encode())]).generate_state(1)[0])
 
 
 def _stage_data(
-    config: TrainingConfig,
-    rows: TrainingRows,
-    used: NDArray[np.bool_],
-    dataset: LabelledRows,
-    stage: StageConfig,
-    seed: int,
-    threads: int,
+    config: TrainingConfig, made: _Made, stage: StageConfig, seed: int, threads: int
 ) -> StageData:
+    rows, used = made.rows, made.used
     drawn = stage.passes or dict.fromkeys(rows.sources, 1.0)
     passes = np.array([drawn.get(name, 0.0) for name in rows.sources])[rows.source]
     seen = (passes > 0) if stage.rows == "all" else (passes > 0) & used
@@ -166,7 +190,7 @@ def _stage_data(
         raise TrainingDataError(
             f"stage {stage.name} draws no row; name a table in its passes that has training rows"
         )
-    return StageData(dataset, chosen, passes[chosen], validation, fit.batch_size, seed, threads)
+    return StageData(made.dataset, chosen, passes[chosen], validation, fit.batch_size, seed, threads)
 
 
 def _run_stage(

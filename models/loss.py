@@ -23,7 +23,7 @@ class MultiTaskLoss(nn.Module):
 
     Shapes:
         output.mean, output.log_scale [B, T]; targets [B, T + 1] standardised, NaN where not labelled, the
-        last column Young's modulus; censored [B] -> scalar
+        last column Young's modulus; censored [B]; weight [B] or None for 1 -> scalar
 
     Args:
         mean: [T + 1] mean of each target, to undo the standardisation of K, G and E.
@@ -43,7 +43,9 @@ class MultiTaskLoss(nn.Module):
         self.register_buffer("weights", weights.float())
         self.scale_exponent = scale_exponent
 
-    def forward(self, output: NetworkOutput, targets: Tensor, censored: Tensor) -> Tensor:
+    def forward(
+        self, output: NetworkOutput, targets: Tensor, censored: Tensor, weight: Tensor | None = None
+    ) -> Tensor:
         """Return the loss; 0 for a batch without labels."""
         location, log_scale = with_youngs_modulus(output, self.mean, self.sd)
         labelled = ~targets.isnan()
@@ -52,8 +54,10 @@ class MultiTaskLoss(nn.Module):
         exact = math.log(2.0) + log_scale + scaled.abs()
         loss = torch.where(censored[:, None], -_log_laplace_cdf(scaled), exact)
         loss = loss * (self.scale_exponent * log_scale.detach()).exp()
-        weight = labelled * self.weights
-        return (loss * weight).sum() / weight.sum().clamp(min=1.0)
+        counted = labelled * self.weights
+        factor = counted if weight is None else counted * weight[:, None]
+        # Divided by the labels, not by the rows' weights: a batch of doubtful rows teaches less.
+        return (loss * factor).sum() / counted.sum().clamp(min=1.0)
 
 
 def _log_laplace_cdf(x: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class CompositionModule(lightning.LightningModule):
         # In mixed precision the network computes in half precision, the likelihood never does.
         exact = NetworkOutput(output.mean.float(), output.log_scale.float())
         with torch.autocast(batch.targets.device.type, enabled=False):
-            return self.loss(exact, batch.targets, batch.censored)
+            return self.loss(exact, batch.targets, batch.censored, batch.weight)
 
     def _log(self, name: str, loss: Tensor, batch: LabelledBatch) -> None:
         size = len(batch.targets)

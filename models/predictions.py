@@ -84,6 +84,12 @@ class PropertyPrediction:
             self.transform,
         )
 
+    def widened(self, factor: FloatArray) -> PropertyPrediction:
+        """Return the same means with every spread multiplied by a factor, [N]."""
+        centre = self.mean()
+        drawn = centre + (self.member_mean - centre) * factor
+        return PropertyPrediction(drawn, self.member_sd * factor, self.transform)
+
     def _linear(self, x: FloatArray) -> FloatArray:
         return 10.0**x if self.transform == "log10" else x
 

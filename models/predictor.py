@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +16,7 @@ from softlyte.datasets.columns import PHASES
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import MAX_ATOMIC_NUMBER, Compositions
 from softlyte.featurize.composition import ROOM_TEMPERATURE_C, CompositionFeaturizer
-from softlyte.models.calibration import JUDGED_TASKS, Calibration, mean_disagreement
+from softlyte.models.calibration import JUDGED_TASKS, Calibration, mean_disagreement, scaled
 from softlyte.models.checkpoint import (
     CARD,
     PRETRAINED,
@@ -26,7 +27,7 @@ from softlyte.models.checkpoint import (
 )
 from softlyte.models.network import CompositionNetwork, NetworkConfig
 from softlyte.models.predictions import Predictions, PropertyPrediction, concatenate, youngs_modulus
-from softlyte.models.support import Support, main_anion
+from softlyte.models.support import Support, calibration_family, main_anion
 from softlyte.models.tasks import TASK_NAMES, TASKS, YOUNGS_MODULUS
 
 BATCH_SIZE = 4096
@@ -188,21 +189,7 @@ class Predictor:
             member_mean: [E, N, T] from `raw`.
             member_sd: [E, N, T] from `raw`.
         """
-        factor = self.calibration.scale[phase]  # [N, T]
-        centre = member_mean.mean(axis=0)
-        mean = centre + (member_mean - centre) * factor
-        least = self.support.least_sd(main_anion(compositions), phase)
-        sd = np.maximum(np.maximum(member_sd, least) * factor, least)
-        properties = {
-            task.name: PropertyPrediction(mean[:, :, i], sd[:, :, i], task.transform)
-            for i, task in enumerate(TASKS)
-        }
-        properties[YOUNGS_MODULUS] = youngs_modulus(
-            properties["bulk_modulus_gpa"],
-            properties["shear_modulus_gpa"],
-            self.calibration.modulus_correlation,
-        )
-        return properties
+        return calibrated(self.calibration, self.support, compositions, phase, member_mean, member_sd)
 
     def _predict_batch(
         self, compositions: Compositions, phase: NDArray[np.int64], temperature_c: float
@@ -223,3 +210,26 @@ def _distinct(compositions: Compositions) -> tuple[NDArray[np.int64], NDArray[np
     rows = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.itemsize * packed.shape[1]))).ravel()
     _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
     return first, inverse.ravel()
+
+
+def calibrated(
+    calibration: Calibration,
+    support: Support,
+    compositions: Compositions,
+    phase: NDArray[np.integer],
+    member_mean: NDArray[np.float64],
+    member_sd: NDArray[np.float64],
+) -> dict[str, PropertyPrediction]:
+    """Return raw predictions [E, N, T] with the spread that a calibration and its support ask for."""
+    factor = calibration.scale[phase, calibration_family(compositions)]  # [N, T + 1]
+    least = support.least_sd(main_anion(compositions), phase)
+    tasks = scaled(member_mean, np.maximum(member_sd, least), factor[:, : len(TASKS)])
+    properties = {
+        task.name: replace(p, member_sd=np.maximum(p.member_sd, least[:, i]))
+        for i, (task, p) in enumerate(zip(TASKS, tasks, strict=True))
+    }
+    modulus = youngs_modulus(
+        properties["bulk_modulus_gpa"], properties["shear_modulus_gpa"], calibration.modulus_correlation
+    )
+    properties[YOUNGS_MODULUS] = modulus.widened(factor[:, len(TASKS)])
+    return properties

@@ -41,6 +41,19 @@ def main_anion(compositions: Compositions) -> NDArray[np.int64]:
     return np.where(stacked.max(axis=1) > 0, stacked.argmax(axis=1) + 1, 0)
 
 
+FAMILIES = ("Li or Na with a halogen", "other halide", "oxide", "chalcogenide", "other")
+"""Kinds of compositions whose errors differ; the first is the chemistry that Softlyte is for."""
+
+
+def calibration_family(compositions: Compositions) -> NDArray[np.int64]:
+    """Return the index into FAMILIES of each composition, [N], by its elements and its main anion."""
+    numbers = compositions.atomic_numbers
+    soft = np.isin(numbers, (3, 11)).any(axis=1) & np.isin(numbers, (9, 17, 35, 53)).any(axis=1)
+    anion = np.array([0, *ANIONS])[main_anion(compositions)]
+    kinds = [soft, np.isin(anion, (9, 17, 35, 53)), anion == 8, np.isin(anion, (16, 34, 52))]
+    return np.select(kinds, [0, 1, 2, 3], 4)
+
+
 @dataclass(frozen=True)
 class Support:
     """What the training rows can answer for.

@@ -16,17 +16,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from softlyte.datasets.columns import PHASES
 from softlyte.datasets.writing import write_bytes
-from softlyte.models.calibration import Calibration, calibrate
-from softlyte.models.checkpoint import Checkpoint, load_state, save_checkpoint
+from softlyte.models.calibration import Calibration
+from softlyte.models.checkpoint import load_state, save_checkpoint
 from softlyte.models.config import DEFAULT_CONFIG, ConfigError, TrainingConfig, load_config
-from softlyte.models.evaluation import evaluate
+from softlyte.models.evaluation import calibrate_rows, evaluate
 from softlyte.models.members import EVALUATED, SHIPPED, MemberJob, fit_members, out_of_fold, rows_of
-from softlyte.models.predictor import DeviceError, Predictor, choose_device
+from softlyte.models.predictor import DeviceError, choose_device
 from softlyte.models.run_folder import open_run_folder
-from softlyte.models.support import Support, main_anion
-from softlyte.models.tasks import TASK_NAMES, TASKS
+from softlyte.models.support import Support
+from softlyte.models.tasks import TASK_NAMES
 from softlyte.models.training_data import (
     Standardisation,
     TrainingRows,
@@ -125,10 +124,9 @@ def train(
     evaluated = [load_state(job.folder / EVALUATED) for job in jobs]
     mean, sd = out_of_fold(neutral, evaluated, rows, torch.device(accelerator))
     _save_out_of_fold(folder / OUT_OF_FOLD, mean, sd, rows.fold)
-    predictor = Predictor(Checkpoint(neutral, evaluated))
-    predictor.calibration = _calibrate(predictor, rows, mean, sd, standard)
-    metrics = evaluate(predictor, rows, mean, sd)
-    card = _card(resolved, rows, standard, checksums, predictor.calibration) | {
+    calibration = calibrate_rows(rows, mean, sd, Support.fit(rows), standard)
+    metrics = evaluate(rows, mean, sd, standard)
+    card = _card(resolved, rows, standard, checksums, calibration) | {
         "test_metrics": metrics,
         "training": {
             "device": accelerator,
@@ -158,8 +156,7 @@ def _card(
     checksums: dict[str, str],
     calibration: Calibration | None,
 ) -> dict[str, Any]:
-    phases = np.ones((len(PHASES), len(TASKS)))
-    neutral = Calibration(phases, np.zeros_like(phases, dtype=np.int64), np.zeros((len(PHASES), 101)), 1.0)
+    neutral = Calibration.neutral()
     return {
         "name": "softlyte composition ensemble",
         "tasks": list(TASK_NAMES),
@@ -176,16 +173,3 @@ def _card(
             "applicability, all soft oxychloride glasses among them, are extrapolations."
         ),
     }
-
-
-def _calibrate(
-    predictor: Predictor,
-    rows: TrainingRows,
-    mean: NDArray[np.float64],
-    sd: NDArray[np.float64],
-    standard: Standardisation,
-) -> Calibration:
-    sd = np.maximum(sd, predictor.support.least_sd(main_anion(rows.compositions), rows.phase))
-    # A censored label is a bound, not a value: it says nothing exact about the spread.
-    labels: NDArray[np.float64] = np.where(rows.censored[:, None], np.nan, rows.targets)[:, : len(TASKS)]
-    return calibrate(mean, sd, labels, rows.phase, standard.sd[: len(TASKS)])

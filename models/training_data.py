@@ -19,6 +19,9 @@ from softlyte.datasets.tables import load_table, table_checksum
 from softlyte.models.tasks import TARGET_NAMES, TARGET_TRANSFORMS
 
 ROOM_C = 25.0
+MECHANICAL = ("bulk_modulus_gpa", "shear_modulus_gpa", "youngs_modulus_gpa", "hardness_gpa")
+TABLE_OF = {"glass_mechanics": "glass_properties", "glass_conductivity": "glass_properties"}
+"""Table behind a source, where the names differ."""
 CRYSTAL, GLASS = PHASES.index("crystal"), PHASES.index("glass")
 
 
@@ -37,6 +40,7 @@ class TrainingRows:
         temperature_c: [N] degrees Celsius.
         targets: [N, len(TARGET_NAMES)] in each task's transformed unit, NaN where not labelled.
         censored: [N] True where the labels are upper bounds, not values.
+        weight: [N] factor on the row's loss, 1 for a row of a large table.
         source: [N] index into `sources`.
         fold: [N] 0..K-1 by chemical system: what is alike shares a fold.
         sources: table names.
@@ -48,6 +52,7 @@ class TrainingRows:
     temperature_c: NDArray[np.float64]
     targets: NDArray[np.float64]
     censored: NDArray[np.bool_]
+    weight: NDArray[np.float64]
     source: NDArray[np.int64]
     fold: NDArray[np.int64]
     sources: tuple[str, ...]
@@ -64,6 +69,7 @@ class TrainingRows:
             self.temperature_c[rows],
             self.targets[rows],
             self.censored[rows],
+            self.weight[rows],
             self.source[rows],
             self.fold[rows],
             self.sources,
@@ -80,6 +86,7 @@ class _Part:
     labels: dict[str, pd.Series]
     temperature_c: NDArray[np.float64] | float = ROOM_C
     censored: NDArray[np.bool_] | bool = False
+    weight: NDArray[np.float64] | float = 1.0
 
 
 def _log10(values: pd.Series) -> pd.Series:
@@ -114,23 +121,34 @@ def _crystal_volume() -> Iterable[_Part]:
     yield _Part(t["formula"], CRYSTAL, "dft_pbe_crystal", label)
 
 
-def _glass_properties() -> Iterable[_Part]:
+def _glass_labels() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the glass table and, on the same index, its labels at one temperature."""
     t = load_table("glass_properties", drop_flagged=True)
     bulk = t["bulk_modulus_gpa"]
-    # E is a label of its own only where K is not known: otherwise K and G say the same.
-    lone_e = t["youngs_modulus_gpa"].where(bulk.isna())
     labels = {
         "bulk_modulus_gpa": _log10(bulk),
         "shear_modulus_gpa": _log10(t["shear_modulus_gpa"]),
-        "youngs_modulus_gpa": _log10(lone_e),
+        # E is a label of its own only where K is not known: otherwise K and G say the same.
+        "youngs_modulus_gpa": _log10(t["youngs_modulus_gpa"].where(bulk.isna())),
         "hardness_gpa": _log10(t["hardness_gpa"]),
         "density_g_cm3": _log10(t["density_g_cm3"]),
         "glass_transition_k": t["glass_transition_k"],
     }
-    # Conductivity at 20 C rides along with the other labels; the other temperatures are rows of their own.
-    any_label = pd.DataFrame(labels).notna().any(axis=1)
-    some = t[any_label]
-    yield _Part(some["formula"], GLASS, "measured_glass", {k: v[any_label] for k, v in labels.items()})
+    return t, pd.DataFrame(labels)
+
+
+def _glass_part(mechanical: bool) -> Iterable[_Part]:
+    t, labels = _glass_labels()
+    known = labels.notna()
+    chosen = known[list(MECHANICAL)].any(axis=1)
+    if not mechanical:
+        chosen = ~chosen & known.any(axis=1)
+    columns = {str(name): values[chosen] for name, values in labels.items()}
+    yield _Part(t["formula"][chosen], GLASS, "measured_glass", columns)
+
+
+def _glass_conductivity() -> Iterable[_Part]:
+    t, _ = _glass_labels()
     for celsius in (20, 100, 150, 300):
         column = t[f"log10_sigma_s_cm_{celsius}c"]
         known = column.notna()
@@ -166,6 +184,7 @@ def _conductivity_cited() -> Iterable[_Part]:
         {"sigma_s_cm": t["log10_sigma_s_cm"]},
         temperature_c=t["temperature_c"].fillna(ROOM_C).to_numpy(float),
         censored=t["censored"].to_numpy(bool),
+        weight=evidence_weight(t["evidence"]),
     )
 
 
@@ -186,7 +205,7 @@ def _mechanics_cited() -> Iterable[_Part]:
     glass = t["phase"].str.contains("glass").to_numpy()
     fidelity = np.where(
         (t["computed"] == "yes").to_numpy(),
-        FIDELITIES.index("dft_pbe_crystal"),
+        np.where(glass, FIDELITIES.index("potential_glass"), FIDELITIES.index("dft_pbe_crystal")),
         np.where(glass, FIDELITIES.index("measured_glass"), FIDELITIES.index("measured_pellet")),
     )
     yield _Part(
@@ -199,17 +218,32 @@ def _middle(table: pd.DataFrame, column: str) -> pd.Series:
     return (_log10(table[f"{column}_min"]) + _log10(table[f"{column}_max"])) / 2
 
 
+def evidence_weight(evidence: pd.Series) -> NDArray[np.float64]:
+    """Return the weight of cited rows by how close their evidence is to the measurement, [N].
+
+    1 for a source read in full or a curated data set, 0.5 for what another paper states or an open
+    database transcribed, 0.25 for third-hand values. The steps are a choice, not a measurement.
+    """
+    text = evidence.str.lower()
+    third = text.str.startswith("third-hand")
+    second = text.str.startswith(("second-hand", "statement in another")) | text.str.contains("digest")
+    return np.select([third.to_numpy(), second.to_numpy()], [0.25, 0.5], 1.0)
+
+
 SOURCES: dict[str, Callable[[], Iterable[_Part]]] = {
     "elastic_moduli": _elastic_moduli,
     "formation_energy": _formation_energy,
     "windows_computed": _windows_computed,
     "crystal_volume": _crystal_volume,
-    "glass_properties": _glass_properties,
+    "glass_mechanics": lambda: _glass_part(mechanical=True),
+    "glass_properties": lambda: _glass_part(mechanical=False),
+    "glass_conductivity": _glass_conductivity,
     "conductivity_obelix": _conductivity_obelix,
     "conductivity_cited": _conductivity_cited,
     "mechanics_cited": _mechanics_cited,
 }
-"""Tables that teach the composition network. Cited glass transitions are checks and never in here."""
+"""Tables that teach the composition network, the glass table in three parts. Cited glass transitions are
+checks and never in here."""
 
 
 def load_training_rows(
@@ -261,6 +295,7 @@ def _joined_tables(names: tuple[str, ...]) -> tuple[TrainingRows, list[str]]:
         joined(lambda p: p.temperature_c, np.float64),
         targets,
         joined(lambda p: p.censored, bool),
+        joined(lambda p: p.weight, np.float64),
         np.repeat([number for number, _ in parts], sizes),
         np.zeros(len(compositions), np.int64),
         names,
@@ -274,7 +309,7 @@ def _fidelity(value: NDArray[np.int64] | str) -> NDArray[np.int64] | int:
 
 def source_checksums(names: Iterable[str]) -> dict[str, str]:
     """Return the checksum of every table that was trained on."""
-    return {name: table_checksum(name) for name in names}
+    return {name: table_checksum(TABLE_OF.get(name, name)) for name in names}
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def save_tiny_ensemble(folder: Path) -> Path:
         "network": config.model_dump(),
         "standardisation": {"mean": mean, "sd": sd},
         "elements": sorted(Element(symbol).Z for symbol in TINY_ELEMENTS),
-        "calibration": Calibration(np.ones(shape), np.zeros(shape, int), spread, 0.8).to_card(),
+        "calibration": replace(Calibration.neutral(), disagreement=spread, modulus_correlation=0.8).to_card(),
         "support": Support(
             np.full((*shape, len(ANIONS) + 1), ENOUGH_ROWS), np.zeros(shape), np.zeros(len(TASKS))
         ).to_card(),

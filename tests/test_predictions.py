@@ -1,10 +1,13 @@
 """Prediction objects and calibration: hand-worked numbers and coverage."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
 
-from softlyte.models.calibration import Calibration, calibrate
+from softlyte.models.calibration import Calibration, calibrate, scaled, unbiased
+from softlyte.models.evaluation import log10_youngs_modulus
 from softlyte.models.predictions import Predictions, PropertyPrediction, concatenate, youngs_modulus
 from softlyte.models.tasks import TASKS
 
@@ -55,35 +58,62 @@ def test_take_and_concatenate_are_inverse() -> None:
         whole["b"]
 
 
-def test_calibrated_intervals_cover_and_narrow_ones_are_widened() -> None:
+def normal_labels(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Labels of every task; Young's modulus is that of K and G, as in the tables."""
+    tasks = rng.normal(size=(n, len(TASKS)))
+    return np.concatenate([tasks, log10_youngs_modulus(tasks)[:, None]], axis=1)
+
+
+def test_calibrated_intervals_cover_in_every_family_and_for_youngs_modulus() -> None:
     rng = np.random.default_rng(0)
-    n, tasks = 4000, len(TASKS)
-    truth = rng.normal(size=(n, tasks))
-    # Members claim a spread of 0.2 while the error is 1: overconfident by a factor of 5.
+    n, tasks = 12000, len(TASKS)
+    truth = normal_labels(rng, n)
+    # Members claim a spread of 0.2 while the error is 1, in the second family 2: overconfident.
+    family = rng.integers(0, 2, n)
+    truth[family == 1] *= 2
     mean = np.repeat(np.zeros((1, n, tasks)), 3, axis=0)
     sd = np.full_like(mean, 0.2)
     phase = (np.arange(n) % 2).astype(int)
-    c = calibrate(mean[:, : n // 2], sd[:, : n // 2], truth[: n // 2], phase[: n // 2], np.ones(tasks))
-    assert np.allclose(c.scale, 5.0, rtol=0.1)
-    covered = np.abs(truth[n // 2 :]) <= norm.ppf(0.95) * 0.2 * c.scale[phase[n // 2 :]]
+    fit, test = slice(None, n // 2), slice(n // 2, None)
+    c = calibrate(mean[:, fit], sd[:, fit], truth[fit], phase[fit], family[fit], np.ones(tasks))
+    assert np.allclose(c.scale[:, 0, :tasks], 5.0, rtol=0.1)
+    assert np.allclose(c.scale[:, 1, :tasks], 10.0, rtol=0.1)
+    factor = c.scale[phase[test], family[test]]
+    for kind in (0, 1):
+        here = family[test] == kind
+        covered = np.abs(truth[test][here, :tasks]) <= norm.ppf(0.95) * 0.2 * factor[here, :tasks]
+        assert abs(covered.mean() - 0.90) < 0.02
+    tasks_scaled = scaled(mean[:, test], sd[:, test], factor)
+    modulus = youngs_modulus(tasks_scaled[0], tasks_scaled[1], c.modulus_correlation).widened(factor[:, -1])
+    covered = np.abs(truth[test][:, -1] - modulus.mean()) <= norm.ppf(0.95) * modulus.sd()
     assert abs(covered.mean() - 0.90) < 0.02
 
 
-def test_phase_with_few_rows_borrows_from_all() -> None:
+def test_family_with_few_rows_borrows_from_its_phase_and_a_phase_from_all() -> None:
     rng = np.random.default_rng(1)
     n, tasks = 200, len(TASKS)
-    phase = np.zeros(n, int)
-    phase[:5] = 1
+    phase, family = np.zeros(n, int), np.zeros(n, int)
+    phase[:5], family[:5] = 1, 2
+    family[5:15] = 3
     c = calibrate(
-        np.zeros((2, n, tasks)), np.ones((2, n, tasks)), rng.normal(size=(n, tasks)), phase, np.ones(tasks)
+        np.zeros((2, n, tasks)), np.ones((2, n, tasks)), normal_labels(rng, n), phase, family, np.ones(tasks)
     )
     assert (c.rows[1] == n).all()
-    assert (c.rows[0] == n - 5).all()
+    assert (c.rows[0, 0] == n - 15).all()
+    assert (c.rows[0, 3] == n - 5).all()
+
+
+def test_two_members_and_ten_of_the_same_spread_differ_alike() -> None:
+    rng = np.random.default_rng(2)
+    many = rng.normal(size=(10, 20000, 1))
+    assert unbiased(many).var(axis=0).mean() == pytest.approx(1.0, rel=0.02)
+    assert unbiased(many[:2]).var(axis=0).mean() == pytest.approx(1.0, rel=0.05)
+    np.testing.assert_array_equal(unbiased(many[:1]), many[:1])
 
 
 def test_applicability_falls_with_disagreement_and_survives_the_card() -> None:
     grid = np.stack([np.linspace(0, 1, 101)] * 2)
-    c = Calibration(np.ones((2, len(TASKS))), np.ones((2, len(TASKS)), int), grid, 0.7)
+    c = replace(Calibration.neutral(), disagreement=grid, modulus_correlation=0.7)
     back = Calibration.from_card(c.to_card())
     share = back.applicability(np.array([0.0, 0.5, 2.0]), np.array([0, 1, 0]))
     assert share[0] == 1.0

@@ -22,6 +22,7 @@ def rows_of(formulas: list[str], phase: int, task: int, values: list[float], sou
         np.full(n, 25.0),
         targets,
         np.zeros(n, bool),
+        np.ones(n),
         np.full(n, source),
         np.zeros(n, int),
         ("conductivity_obelix",),
