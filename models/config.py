@@ -168,7 +168,8 @@ class TrainingConfig(_Strict):
                 "it, so that every row is predicted by as many members that have not seen it"
             )
         for stage in self.training.stages:
-            _all_in(stage.passes, (*self.data.tables, DISTILLED), f"table in data.tables for stage {stage.name}:")
+            known = (*self.data.tables, DISTILLED)
+            _all_in(stage.passes, known, f"table in data.tables for stage {stage.name}:")
         return self
 
 

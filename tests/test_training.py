@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from softlyte.datasets.columns import FIDELITIES, PHASES
 from softlyte.datasets.formulas import Compositions, chemical_systems
 from softlyte.datasets.tables import load_table
 from softlyte.models import module as module_file
@@ -16,7 +18,13 @@ from softlyte.models.members import EVALUATED, SHIPPED
 from softlyte.models.predictor import DeviceError, Predictor, choose_device
 from softlyte.models.tasks import TARGET_NAMES, TASK_NAMES
 from softlyte.models.train import train
-from softlyte.models.training_data import SOURCES, TrainingDataError, load_training_rows
+from softlyte.models.training_data import (
+    SOURCES,
+    TABLE_OF,
+    TrainingDataError,
+    evidence_weight,
+    load_training_rows,
+)
 
 ROOT = Path(__file__).parent.parent
 FEW = dict.fromkeys(SOURCES, 0.02)
@@ -250,3 +258,20 @@ def test_glass_transitions_of_the_record_glasses_are_not_learned() -> None:
     electrolytes = Compositions.from_formulas(["LiAlCl2.5O0.75", "NaAlCl2.5O0.75", "Li2GaCl2F3"])
     assert np.isin(electrolytes.keys(), checks.keys()).all()
     assert not np.isin(electrolytes.keys(), rows.take(named).compositions.keys()).any()
+
+
+def test_doubtful_evidence_weighs_less() -> None:
+    evidence = pd.Series(
+        ["primary full text read", "paper table via public digest", "third-hand: a table", "second-hand: x"]
+    )
+    np.testing.assert_array_equal(evidence_weight(evidence), [1.0, 0.5, 0.25, 0.5])
+    rows = load_training_rows(("conductivity_cited", "conductivity_obelix"))
+    cited = rows.weight[rows.source == 0]
+    assert set(np.unique(cited)) == {0.25, 0.5, 1.0}
+    assert (rows.weight[rows.source == 1] == 1.0).all()
+
+
+def test_computed_glasses_are_a_fidelity_of_their_own() -> None:
+    rows = load_training_rows(("mechanics_cited",))
+    glass = rows.phase == PHASES.index("glass")
+    assert {FIDELITIES[code] for code in np.unique(rows.fidelity[glass])} == {"measured_glass", "potential_glass"}
