@@ -30,11 +30,12 @@ from benchmarks.report import markdown_table, write_section
 from softlyte.datasets.formulas import MAX_ATOMIC_NUMBER, Compositions, chemical_systems
 from softlyte.datasets.splits import split_by_group
 from softlyte.datasets.writing import write_bytes
-from softlyte.models.calibration import JUDGED, JUDGED_TASKS, calibrate
+from softlyte.models.calibration import JUDGED, JUDGED_TASKS, Calibration
 from softlyte.models.checkpoint import Checkpoint
 from softlyte.models.config import DEFAULT_CONFIG, load_config
+from softlyte.models.evaluation import calibrate_rows
 from softlyte.models.predictor import Predictor, choose_device
-from softlyte.models.support import Support, main_anion
+from softlyte.models.support import Support
 from softlyte.models.tasks import TASK_NAMES, TASKS
 from softlyte.models.training_data import Standardisation, TrainingRows, load_training_rows
 from softlyte.screening.families import FAMILIES, classify_family
@@ -135,18 +136,11 @@ def judge(
 
 def _calibrated(card: dict[str, Any], states: list[dict[str, torch.Tensor]], rows: TrainingRows) -> Predictor:
     """Return a predictor calibrated on rows that its networks have not seen."""
-    neutral = np.ones((2, len(TASKS)))
-    card["calibration"] = {
-        "scale": neutral.tolist(),
-        "rows": np.zeros_like(neutral, int).tolist(),
-        "disagreement": np.zeros((2, 101)).tolist(),
-        "modulus_correlation": 1.0,
-    }
+    card["calibration"] = Calibration.neutral().to_card()
     predictor = Predictor(Checkpoint(card, states))
     mean, sd = predictor.raw(rows.compositions, rows.phase, rows.fidelity, rows.temperature_c)
-    sd = np.maximum(sd, predictor.support.least_sd(main_anion(rows.compositions), rows.phase))
-    labels = np.where(rows.censored[:, None], np.nan, rows.targets)[:, : len(TASKS)]
-    predictor.calibration = calibrate(mean, sd, labels, rows.phase, predictor.sd)
+    standard = Standardisation(predictor.mean, predictor.sd)
+    predictor.calibration = calibrate_rows(rows, mean, sd, predictor.support, standard)
     card["calibration"] = predictor.calibration.to_card()
     return predictor
 

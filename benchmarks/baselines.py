@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 from sklearn.neighbors import KNeighborsRegressor
@@ -24,12 +23,9 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.metrics import score
 from benchmarks.protocols import OBELIX_BOUND, Split, of_table
-from softlyte.datasets.columns import FIDELITIES, PHASES
 from softlyte.datasets.writing import write_bytes
-from softlyte.featurize.composition import CompositionFeaturizer
-from softlyte.featurize.elements import element_descriptors
+from softlyte.models.distillation import tabular_features
 from softlyte.models.evaluation import labels_with_youngs_modulus
-from softlyte.models.network import descriptor_statistics
 from softlyte.models.tasks import TARGET_NAMES, YOUNGS_MODULUS
 from softlyte.models.training_data import TrainingRows
 
@@ -69,23 +65,6 @@ class Plan:
     def seeds_of(self, model: str) -> int:
         """Return how often a model is fitted; constant and nearest neighbour draw no random numbers."""
         return {CONSTANT: 1, NEAREST: 1, TREES: self.tree_seeds, BOOSTING: self.seeds}[model]
-
-
-def tabular_features(rows: TrainingRows) -> NDArray[np.float32]:
-    """Return what a tree can use of each row, [N, 4D + 9].
-
-    The same knowledge as the network has: weighted mean, deviation, minimum and maximum of the element
-    descriptors, one-hot phase and fidelity, and 1000/T.
-    """
-    batch = CompositionFeaturizer()(rows.compositions, rows.phase, rows.fidelity, rows.temperature_c)
-    described = torch.from_numpy(element_descriptors().values.copy())
-    parts = [
-        descriptor_statistics(described[batch.element[i : i + 4096]], batch.fraction[i : i + 4096]).numpy()
-        for i in range(0, len(rows), 4096)
-    ]
-    phase, fidelity = np.eye(len(PHASES))[rows.phase], np.eye(len(FIDELITIES))[rows.fidelity]
-    temperature = batch.inverse_temperature.numpy()[:, None]
-    return np.concatenate([np.concatenate(parts), phase, fidelity, temperature], axis=1).astype(np.float32)
 
 
 def extra_trees(seed: int, trees: int = 100) -> ExtraTreesRegressor:

@@ -25,14 +25,12 @@ from benchmarks.report import markdown_table, write_section
 from softlyte.datasets.columns import COLUMNS, FIDELITIES, PHASES
 from softlyte.datasets.formulas import chemical_systems
 from softlyte.datasets.writing import write_bytes
-from softlyte.models.calibration import calibrate
 from softlyte.models.config import DataConfig
-from softlyte.models.evaluation import halide_rows, labels_with_youngs_modulus
+from softlyte.models.evaluation import cross_calibrated, halide_rows, labels_with_youngs_modulus
 from softlyte.models.predictor import Predictor
-from softlyte.models.support import main_anion
-from softlyte.models.tasks import TARGET_NAMES, TASKS
+from softlyte.models.tasks import TARGET_NAMES
 from softlyte.models.train import OUT_OF_FOLD
-from softlyte.models.training_data import TrainingRows, load_training_rows
+from softlyte.models.training_data import Standardisation, TrainingRows, load_training_rows
 from softlyte.screening.families import FAMILIES, classify_family
 
 FEWEST_ROWS = 30
@@ -41,35 +39,19 @@ FEWEST_ROWS = 30
 FIGURE = Path(__file__).parent.parent / "docs" / "error_against_uncertainty.svg"
 
 
-def cross_fitted(
-    predictor: Predictor,
-    rows: TrainingRows,
-    member_mean: NDArray[np.float64],
-    member_sd: NDArray[np.float64],
+def stated(
+    rows: TrainingRows, member_mean: NDArray[np.float64], member_sd: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and calibrated standard deviation of every target, two [N, T + 1], in transformed units.
 
     Args:
-        predictor: for its bounds on the spread; its calibration is not used.
         rows: N rows with their folds.
         member_mean: [E, N, T] of members that have not seen the row.
         member_sd: [E, N, T] before calibration.
     """
-    labels = np.where(rows.censored[:, None], np.nan, rows.targets)[:, : len(TASKS)]
-    floored = np.maximum(member_sd, predictor.support.least_sd(main_anion(rows.compositions), rows.phase))
-    shape = (len(rows), len(TARGET_NAMES))
-    mean, sd = np.empty(shape), np.empty(shape)
-    for fold in np.unique(rows.fold):
-        here, others = rows.fold == fold, rows.fold != fold
-        predictor.calibration = calibrate(
-            member_mean[:, others], floored[:, others], labels[others], rows.phase[others], predictor.sd
-        )
-        calibrated = predictor.calibrated(
-            rows.compositions[here], rows.phase[here], member_mean[:, here], member_sd[:, here]
-        )
-        for column, target in enumerate(TARGET_NAMES):
-            mean[here, column], sd[here, column] = calibrated[target].mean(), calibrated[target].sd()
-    return mean, sd
+    predicted = cross_calibrated(rows, member_mean, member_sd, Standardisation.fit(rows))
+    mean = np.stack([predicted[target].mean() for target in TARGET_NAMES], axis=1)
+    return mean, np.stack([predicted[target].sd() for target in TARGET_NAMES], axis=1)
 
 
 def classes(rows: TrainingRows) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
@@ -190,7 +172,7 @@ def main() -> None:
         if len(arrays["fold"]) != len(rows) or (arrays["fold"] != rows.fold).any():
             raise SystemExit(f"{folder} was trained on other tables than those that are here; train again")
         stored = arrays["mean"].astype(float), arrays["sd"].astype(float)
-    results = assess(rows, *cross_fitted(predictor, rows, *stored))
+    results = assess(rows, *stated(rows, *stored))
     write_bytes(RESULTS / "coverage.json", (json.dumps(results, indent=1) + "\n").encode())
     text = coverage_table(results, ("all", "phase"), TARGET_NAMES)
     families = coverage_table(

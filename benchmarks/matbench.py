@@ -44,12 +44,13 @@ PROTOCOL = Protocol(
     subsets,
     NetworkPlan(
         passes={
-            "elastic_moduli": 1.0,
-            "mechanics_cited": 1.0,
-            "glass_properties": 0.02,
-            "formation_energy": 0.02,
+            "elastic_moduli": 4.0,
+            "mechanics_cited": 4.0,
+            "glass_mechanics": 0.3,
+            "formation_energy": 0.1,
         },
-        plain_passes={"elastic_moduli": 1.0},
+        epochs=10,
+        plain_passes={"elastic_moduli": 2.0},
     ),
 )
 

@@ -38,9 +38,10 @@ NETWORK = NetworkPlan(
     passes={
         "conductivity_obelix": 5.0,
         "conductivity_cited": 5.0,
-        "glass_properties": 0.05,
-        "elastic_moduli": 0.05,
-        "windows_computed": 0.05,
+        "glass_conductivity": 0.5,
+        "elastic_moduli": 0.2,
+        "windows_computed": 0.3,
+        "distilled": 0.5,
     },
     plain_passes={"conductivity_obelix": 5.0},
     plain_epochs=40,

@@ -30,6 +30,9 @@ OBELIX_BOUND = -15.0
 LAST_TRAINING_YEAR = 2021
 """The time split trains on what was published up to and in this year."""
 
+GLASSES = ("glass_mechanics", "glass_properties", "glass_conductivity")
+"""The sources of the training matrix that hold the glass table."""
+
 HALOGENS = ("F", "Cl", "Br", "I")
 Mask = NDArray[np.bool_]
 
@@ -224,7 +227,7 @@ def row_years(rows: TrainingRows) -> NDArray[np.float64]:
     SciGlass rows count as its last year (2019), so that they are known to lie before the limit.
     """
     year = np.full(len(rows), np.nan)
-    year[of_table(rows, "glass_properties")] = load_table("glass_properties")["year"].max()
+    year[of_table(rows, *GLASSES)] = load_table("glass_properties")["year"].max()
     _, cited = cited_panel(rows)
     # The DOI of a cited row may be that of the paper that quotes it, so it cannot stand in for the year.
     year[of_table(rows, "conductivity_cited")] = cited["year_published"]

@@ -28,7 +28,13 @@ from softlyte.models.predictor import choose_device
 from softlyte.models.tasks import TARGET_NAMES
 from softlyte.models.training_data import Standardisation, load_training_rows
 
-TABLES = ("elastic_moduli", "glass_properties", "conductivity_obelix", "conductivity_cited")
+TABLES = (
+    "elastic_moduli",
+    "glass_properties",
+    "glass_conductivity",
+    "conductivity_obelix",
+    "conductivity_cited",
+)
 
 
 def main() -> None:

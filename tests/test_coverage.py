@@ -20,10 +20,9 @@ from benchmarks.applicability import (
     summary,
 )
 from benchmarks.applicability import draw as draw_applicability
-from benchmarks.coverage import assess, coverage_table, cross_fitted, draw
+from benchmarks.coverage import assess, coverage_table, draw, stated
 from softlyte.datasets.formulas import Compositions
 from softlyte.models.checkpoint import load_checkpoint
-from softlyte.models.predictor import Predictor
 from softlyte.models.tasks import TARGET_NAMES, TASKS
 from softlyte.models.training_data import TrainingRows, load_training_rows
 
@@ -46,10 +45,9 @@ def members(rows: TrainingRows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_calibrated_spreads_cover_what_they_have_not_seen(
-    rows: TrainingRows, members: tuple[np.ndarray, np.ndarray], tiny_weights: Path, tmp_path: Path
+    rows: TrainingRows, members: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
-    predictor = Predictor.load(tiny_weights, device="cpu")
-    mean, sd = cross_fitted(predictor, rows, *members)
+    mean, sd = stated(rows, *members)
     assert mean.shape == sd.shape == (len(rows), len(TARGET_NAMES))
     results = assess(rows, mean, sd)
     found = results["bulk_modulus_gpa"]["all"]["all"]
@@ -68,13 +66,12 @@ def test_calibrated_spreads_cover_what_they_have_not_seen(
 
 
 def test_a_fold_is_not_calibrated_on_itself(
-    rows: TrainingRows, members: tuple[np.ndarray, np.ndarray], tiny_weights: Path
+    rows: TrainingRows, members: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    predictor = Predictor.load(tiny_weights, device="cpu")
     mean, sd = members
-    _, before = cross_fitted(predictor, rows, mean, sd)
+    _, before = stated(rows, mean, sd)
     far = mean + np.where(rows.fold == 0, 50.0, 0.0)[None, :, None]
-    _, after = cross_fitted(predictor, rows, far, sd)
+    _, after = stated(rows, far, sd)
     np.testing.assert_allclose(after[rows.fold == 0, SIGMA], before[rows.fold == 0, SIGMA], rtol=1e-9)
     assert (after[rows.fold == 1, SIGMA] > 5 * before[rows.fold == 1, SIGMA]).all()
 

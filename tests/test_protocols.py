@@ -58,7 +58,7 @@ def test_the_shared_pretraining_has_no_modulus_and_no_conductivity_of_a_halide(r
     seen = rows.take(protocols.shared_pretraining(rows))
     assert not protocols.labelled(seen, MODULI).any()
     conducting = seen.take(protocols.labelled(seen, [SIGMA]))
-    assert set(np.array(seen.sources)[conducting.source]) == {"glass_properties"}
+    assert set(np.array(seen.sources)[conducting.source]) == {"glass_conductivity"}
     for halogen in ("F", "Cl", "Br", "I"):
         assert not conducting.compositions.amount_of(halogen).any()
 

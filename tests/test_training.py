@@ -20,7 +20,6 @@ from softlyte.models.tasks import TARGET_NAMES, TASK_NAMES
 from softlyte.models.train import train
 from softlyte.models.training_data import (
     SOURCES,
-    TABLE_OF,
     TrainingDataError,
     evidence_weight,
     load_training_rows,
@@ -274,4 +273,5 @@ def test_doubtful_evidence_weighs_less() -> None:
 def test_computed_glasses_are_a_fidelity_of_their_own() -> None:
     rows = load_training_rows(("mechanics_cited",))
     glass = rows.phase == PHASES.index("glass")
-    assert {FIDELITIES[code] for code in np.unique(rows.fidelity[glass])} == {"measured_glass", "potential_glass"}
+    found = {FIDELITIES[code] for code in np.unique(rows.fidelity[glass])}
+    assert found == {"measured_glass", "potential_glass"}
