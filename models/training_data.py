@@ -205,7 +205,7 @@ def _mechanics_cited() -> Iterable[_Part]:
     glass = t["phase"].str.contains("glass").to_numpy()
     fidelity = np.where(
         (t["computed"] == "yes").to_numpy(),
-        np.where(glass, FIDELITIES.index("potential_glass"), FIDELITIES.index("dft_pbe_crystal")),
+        FIDELITIES.index("dft_pbe_crystal"),
         np.where(glass, FIDELITIES.index("measured_glass"), FIDELITIES.index("measured_pellet")),
     )
     yield _Part(

@@ -179,7 +179,7 @@ def test_two_processes_do_what_averaged_gradients_of_two_shares_do(tmp_path: Pat
         for shares in zip(*samplers, strict=True):
             optimiser.zero_grad()
             batches = [dataset[share] for share in shares]
-            losses = [loss(network(b.graphs), b.targets, b.censored) for b in batches]
+            losses = [loss(network(b.graphs), b.targets, b.censored, b.weight) for b in batches]
             (sum(losses) / 2).backward()  # type: ignore[union-attr]
             torch.nn.utils.clip_grad_norm_(network.parameters(), config.training.gradient_clip)
             optimiser.step()

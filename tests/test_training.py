@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import torch
 
-from softlyte.datasets.columns import FIDELITIES, PHASES
 from softlyte.datasets.formulas import Compositions, chemical_systems
 from softlyte.datasets.tables import load_table
 from softlyte.models import module as module_file
@@ -268,10 +267,3 @@ def test_doubtful_evidence_weighs_less() -> None:
     cited = rows.weight[rows.source == 0]
     assert set(np.unique(cited)) == {0.25, 0.5, 1.0}
     assert (rows.weight[rows.source == 1] == 1.0).all()
-
-
-def test_computed_glasses_are_a_fidelity_of_their_own() -> None:
-    rows = load_training_rows(("mechanics_cited",))
-    glass = rows.phase == PHASES.index("glass")
-    found = {FIDELITIES[code] for code in np.unique(rows.fidelity[glass])}
-    assert found == {"measured_glass", "potential_glass"}
