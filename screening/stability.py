@@ -75,7 +75,10 @@ class StabilityCalibration:
         """Read what the benchmark wrote."""
         reduction, oxidation = values["window_sd_v"]
         return cls(
-            float(values["shift_ev_atom"]), float(values["scale"]), (float(reduction), float(oxidation))
+            float(values["shift_ev_atom"]),
+            float(values["scale"]),
+            (float(reduction), float(oxidation)),
+            float(values["depth_share"]),
         )
 
 

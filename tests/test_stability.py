@@ -84,6 +84,13 @@ def test_calibration_moves_predicted_phases_only(store: HullStore) -> None:
     np.testing.assert_allclose(own, [2 * np.hypot(0.05, 0.02), 0.0], atol=1e-6)
     assert moved.oxidation_v.sd()[0] > 0.2
     assert moved.oxidation_v.sd()[1] == plain.oxidation_v.sd()[1]
+    # No share of the depth: the window on the hull, however stable the prediction.
+    shallow = stability(names, given, store, calibration=StabilityCalibration(0.0, 1.0, (0.0, 0.0), 0.0))
+    assert shallow.oxidation_v.mean()[0] == pytest.approx(store.window(names, ["Li", "Li"])[1][0])
+    read_back = StabilityCalibration.from_json(
+        {"shift_ev_atom": 0.01, "scale": 2, "window_sd_v": [0.1, 0.2], "depth_share": 0.3}
+    )
+    assert read_back == StabilityCalibration(0.01, 2.0, (0.1, 0.2), 0.3)
     shipped = shipped_calibration()
     assert 0.3 < shipped.scale < 3
     assert abs(shipped.shift_ev_atom) < 0.2
