@@ -74,15 +74,22 @@ def moduli_from_youngs(youngs_gpa: FloatArray | float, poisson: float) -> tuple[
 def residual_correlation(predictions: Predictions) -> FloatArray:
     """Return the correlation of the residuals of log10 K and log10 G of each member, [E, N].
 
-    The predictor's Young's modulus was given its spread with this correlation; it is read back from there.
+    The predictor's Young's modulus was given its spread with this correlation, and then widened about the
+    members' centre by a factor of its own; both are read back from it.
     """
     bulk, shear = predictions["bulk_modulus_gpa"], predictions["shear_modulus_gpa"]
     if "youngs_modulus_gpa" not in predictions.properties:
         return np.zeros_like(bulk.member_mean)
+    young = predictions["youngs_modulus_gpa"]
     k, g = 10.0**bulk.member_mean, 10.0**shear.member_mean
+    plain = np.log10(9 * k * g / (3 * k + g))
+    plain -= plain.mean(axis=0)
+    shown = young.member_mean - young.member_mean.mean(axis=0)
+    square = (plain**2).sum(axis=0)
+    factor = np.where(square > 1e-10, (plain * shown).sum(axis=0) / np.maximum(square, 1e-10), 1.0)
     a = g / (3 * k + g) * bulk.member_sd
     b = 3 * k / (3 * k + g) * shear.member_sd
-    variance = predictions["youngs_modulus_gpa"].member_sd ** 2
+    variance = (young.member_sd / np.maximum(factor, 1e-3)) ** 2
     return np.clip((variance - a**2 - b**2) / np.maximum(2 * a * b, 1e-12), -0.95, 0.95)
 
 

@@ -137,6 +137,16 @@ def test_the_correlation_of_k_and_g_is_read_back_and_drawn(correlation):
     assert np.log10(g[0, :, 0]).std() == pytest.approx(0.15, rel=0.02)
 
 
+@pytest.mark.parametrize("factor", [0.7, 1.0, 1.6])
+def test_the_correlation_survives_a_widened_modulus(factor):
+    bulk = PropertyPrediction(np.array([[1.4], [1.5], [1.45]]), np.full((3, 1), 0.1), "log10")
+    shear = PropertyPrediction(np.array([[1.0], [1.05], [0.9]]), np.full((3, 1), 0.15), "log10")
+    young = youngs_modulus(bulk, shear, 0.6).widened(np.array([factor]))
+    properties = {"bulk_modulus_gpa": bulk, "shear_modulus_gpa": shear, "youngs_modulus_gpa": young}
+    p = Predictions(MappingProxyType(properties), np.ones(1), np.zeros(1, bool))
+    assert residual_correlation(p) == pytest.approx(np.full((3, 1), 0.6), abs=1e-6)
+
+
 def test_intervals_agree_with_a_large_sample():
     p = predicted([30.0], [10.0])
     judged = assess(Compositions.from_formulas(["Li3YCl6"]), np.zeros(1, np.uint8), p)
