@@ -110,11 +110,13 @@ class Predictions:
             reduction_v, density_g_cm3, glass_transition_k.
         applicability: [N], 1 as well founded as the best held-out rows, 0 beyond all of them.
         unknown_elements: [N] True where an element was never seen in training.
+        modulus_correlation: correlation of the residuals of log10 K and log10 G, -1..1.
     """
 
     properties: Mapping[str, PropertyPrediction]
     applicability: FloatArray
     unknown_elements: NDArray[np.bool_]
+    modulus_correlation: float = 0.0
 
     def __len__(self) -> int:
         return len(self.applicability)
@@ -132,6 +134,7 @@ class Predictions:
             MappingProxyType({name: p.take(rows) for name, p in self.properties.items()}),
             self.applicability[rows],
             self.unknown_elements[rows],
+            self.modulus_correlation,
         )
 
 
@@ -151,6 +154,7 @@ def concatenate(parts: list[Predictions]) -> Predictions:
         MappingProxyType(joined),
         np.concatenate([p.applicability for p in parts]),
         np.concatenate([p.unknown_elements for p in parts]),
+        parts[0].modulus_correlation,
     )
 
 

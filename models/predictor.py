@@ -200,7 +200,12 @@ class Predictor:
         agreement = self.calibration.applicability(mean_disagreement(member_mean, self.sd), phase)
         support = self.support.share(main_anion(compositions), phase)[:, JUDGED_TASKS].min(axis=1)
         properties = self.calibrated(compositions, phase, member_mean, member_sd)
-        return Predictions(MappingProxyType(properties), np.where(unseen, 0.0, agreement * support), unseen)
+        return Predictions(
+            MappingProxyType(properties),
+            np.where(unseen, 0.0, agreement * support),
+            unseen,
+            self.calibration.modulus_correlation,
+        )
 
 
 def _distinct(compositions: Compositions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -8,7 +8,7 @@ is kept, because the product over targets is formed within each member before th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -160,9 +160,7 @@ def assess(
     given = dict(overrides or {})
     transition = _transition(compositions, phase, predictions, given.get("glass_transition_k"))
     properties = {**predictions.properties, "glass_transition_k": transition.prediction, **given}
-    merged = Predictions(
-        MappingProxyType(properties), predictions.applicability, predictions.unknown_elements
-    )
+    merged = replace(predictions, properties=MappingProxyType(properties))
     return Assessment(
         phase=phase,
         predictions=merged,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from softlyte.models.predictions import Predictions, PropertyPrediction
+from softlyte.models.predictions import PropertyPrediction
 
 FloatArray = NDArray[np.float64]
 
@@ -71,41 +71,19 @@ def moduli_from_youngs(youngs_gpa: FloatArray | float, poisson: float) -> tuple[
     return e / (3 * (1 - 2 * poisson)), e / (2 * (1 + poisson))
 
 
-def residual_correlation(predictions: Predictions) -> FloatArray:
-    """Return the correlation of the residuals of log10 K and log10 G of each member, [E, N].
-
-    The predictor's Young's modulus was given its spread with this correlation, and then widened about the
-    members' centre by a factor of its own; both are read back from it.
-    """
-    bulk, shear = predictions["bulk_modulus_gpa"], predictions["shear_modulus_gpa"]
-    if "youngs_modulus_gpa" not in predictions.properties:
-        return np.zeros_like(bulk.member_mean)
-    young = predictions["youngs_modulus_gpa"]
-    k, g = 10.0**bulk.member_mean, 10.0**shear.member_mean
-    plain = np.log10(9 * k * g / (3 * k + g))
-    plain -= plain.mean(axis=0)
-    shown = young.member_mean - young.member_mean.mean(axis=0)
-    square = (plain**2).sum(axis=0)
-    factor = np.where(square > 1e-10, (plain * shown).sum(axis=0) / np.maximum(square, 1e-10), 1.0)
-    a = g / (3 * k + g) * bulk.member_sd
-    b = 3 * k / (3 * k + g) * shear.member_sd
-    variance = (young.member_sd / np.maximum(factor, 1e-3)) ** 2
-    return np.clip((variance - a**2 - b**2) / np.maximum(2 * a * b, 1e-12), -0.95, 0.95)
-
-
 def draw_moduli(
-    bulk: PropertyPrediction, shear: PropertyPrediction, correlation: FloatArray, z: FloatArray
+    bulk: PropertyPrediction, shear: PropertyPrediction, correlation: float, z: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return draws of K and G in GPa, two [E, S, N].
 
     Args:
         bulk: log10 K, [E, N].
         shear: log10 G, [E, N].
-        correlation: [E, N] of their residuals.
+        correlation: of their residuals, -1..1.
         z: [S, 2] or, for members with draws of their own, [E, S, 2] independent standard normals.
     """
     first, second = z[..., 0, None], z[..., 1, None]
     g = shear.member_mean[:, None] + shear.member_sd[:, None] * first
-    mixed = correlation[:, None] * first + np.sqrt(1 - correlation[:, None] ** 2) * second
+    mixed = correlation * first + np.sqrt(1 - correlation**2) * second
     k = bulk.member_mean[:, None] + bulk.member_sd[:, None] * mixed
     return 10.0**k, 10.0**g

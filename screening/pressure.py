@@ -24,7 +24,7 @@ from scipy.special import ndtr
 from softlyte.datasets.columns import INTERVAL_LEVEL, PHASES
 from softlyte.models.predictions import Predictions, PropertyPrediction
 from softlyte.screening.contact import DEFAULT_CONTACT, ContactError, check_fraction
-from softlyte.screening.mechanics import draw_moduli, residual_correlation
+from softlyte.screening.mechanics import draw_moduli
 from softlyte.screening.parameters import parameter
 from softlyte.screening.pressure_panel import contact_log10_mpa
 
@@ -194,7 +194,7 @@ def stack_pressure(
     conditions = Conditions() if conditions is None else conditions
     bulk, shear = predictions["bulk_modulus_gpa"], predictions["shear_modulus_gpa"]
     glass = np.asarray(phase) == GLASS
-    k, g = draw_moduli(bulk, shear, residual_correlation(predictions), NODES)
+    k, g = draw_moduli(bulk, shear, predictions.modulus_correlation, NODES)
     pellet, form = parameter("pellet_log10_offset"), parameter("hardness_tian_log10_offset")
     scale = np.where(glass, 1.0, 10.0**pellet.value)
     contact, plastic, ceiling = contact_log10_mpa(k * scale, g * scale, form.value)

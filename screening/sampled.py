@@ -17,7 +17,7 @@ from scipy.stats import qmc
 
 from softlyte.datasets.columns import INTERVAL_LEVEL
 from softlyte.models.predictions import PropertyPrediction
-from softlyte.screening.mechanics import TABOR, draw_moduli, mechanics, residual_correlation
+from softlyte.screening.mechanics import TABOR, draw_moduli, mechanics
 from softlyte.screening.parameters import parameter
 from softlyte.screening.pellet import kept_and_fabrication
 from softlyte.screening.pressure import relaxed_modulus_gpa
@@ -93,7 +93,7 @@ def _draw(assessment: Assessment, rows: slice, pressure_mpa: float, z: FloatArra
     """Return draws [E, S, rows] of each column that does not follow from another."""
     predictions = assessment.predictions.take(rows)
     bulk, shear = predictions["bulk_modulus_gpa"], predictions["shear_modulus_gpa"]
-    k, g = draw_moduli(bulk, shear, residual_correlation(predictions), z[..., [_G, _K]])
+    k, g = draw_moduli(bulk, shear, predictions.modulus_correlation, z[..., [_G, _K]])
     solid = mechanics(k, g)
     form = parameter("hardness_tian_log10_offset")
     hardness = solid.hardness_tian_gpa * 10.0 ** (form.value + form.sd * z[..., _FORM, None])

@@ -21,7 +21,7 @@ from softlyte.screening.contact import (
     yield_interference_um,
 )
 from softlyte.screening.decision import assess
-from softlyte.screening.mechanics import draw_moduli, mechanics, moduli_from_youngs, residual_correlation
+from softlyte.screening.mechanics import draw_moduli, mechanics, moduli_from_youngs
 from softlyte.screening.parameters import Parameter, parameter, replaced
 from softlyte.screening.sampled import SAMPLED_COLUMNS, sampled_columns
 
@@ -124,27 +124,16 @@ def predicted(k, g, sd=0.1, correlation=0.6, members=3):
         "glass_transition_k": make(500.0, 20.0, "identity"),
         "sigma_s_cm": make(-3.0, 0.3, "log10"),
     }
-    return Predictions(MappingProxyType(properties), np.ones(shape[1]), np.zeros(shape[1], bool))
+    return Predictions(MappingProxyType(properties), np.ones(shape[1]), np.zeros(shape[1], bool), correlation)
 
 
 @pytest.mark.parametrize("correlation", [-0.5, 0.0, 0.6, 0.9])
-def test_the_correlation_of_k_and_g_is_read_back_and_drawn(correlation):
+def test_k_and_g_are_drawn_with_their_correlation(correlation):
     p = predicted([30.0, 5.0], [10.0, 3.0], correlation=correlation)
-    assert residual_correlation(p) == pytest.approx(np.full((3, 2), correlation), abs=1e-6)
     z = np.random.default_rng(0).standard_normal((20_000, 2))
-    k, g = draw_moduli(p["bulk_modulus_gpa"], p["shear_modulus_gpa"], residual_correlation(p), z)
+    k, g = draw_moduli(p["bulk_modulus_gpa"], p["shear_modulus_gpa"], p.modulus_correlation, z)
     assert np.corrcoef(np.log(k[0, :, 0]), np.log(g[0, :, 0]))[0, 1] == pytest.approx(correlation, abs=0.02)
     assert np.log10(g[0, :, 0]).std() == pytest.approx(0.15, rel=0.02)
-
-
-@pytest.mark.parametrize("factor", [0.7, 1.0, 1.6])
-def test_the_correlation_survives_a_widened_modulus(factor):
-    bulk = PropertyPrediction(np.array([[1.4], [1.5], [1.45]]), np.full((3, 1), 0.1), "log10")
-    shear = PropertyPrediction(np.array([[1.0], [1.05], [0.9]]), np.full((3, 1), 0.15), "log10")
-    young = youngs_modulus(bulk, shear, 0.6).widened(np.array([factor]))
-    properties = {"bulk_modulus_gpa": bulk, "shear_modulus_gpa": shear, "youngs_modulus_gpa": young}
-    p = Predictions(MappingProxyType(properties), np.ones(1), np.zeros(1, bool))
-    assert residual_correlation(p) == pytest.approx(np.full((3, 1), 0.6), abs=1e-6)
 
 
 def test_intervals_agree_with_a_large_sample():
@@ -154,7 +143,7 @@ def test_intervals_agree_with_a_large_sample():
     assert tuple(columns) == SAMPLED_COLUMNS
     rng = np.random.default_rng(1)
     z = rng.standard_normal((200_000, 2))
-    k, g = draw_moduli(p["bulk_modulus_gpa"], p["shear_modulus_gpa"], residual_correlation(p), z)
+    k, g = draw_moduli(p["bulk_modulus_gpa"], p["shear_modulus_gpa"], p.modulus_correlation, z)
     nu = mechanics(k, g).poisson_ratio.ravel()
     form = parameter("hardness_tian_log10_offset")
     error = 10 ** (form.value + form.sd * rng.standard_normal(k.shape))

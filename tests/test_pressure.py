@@ -189,7 +189,7 @@ def test_crystal_by_monte_carlo():
     result = stack_pressure(p, np.array([CRYSTAL]))
     rng = np.random.default_rng(0)
     z = rng.standard_normal((100_000, 4))
-    k, g = draw_moduli(p["bulk_modulus_gpa"], p["shear_modulus_gpa"], np.zeros((3, 1)), z)
+    k, g = draw_moduli(p["bulk_modulus_gpa"], p["shear_modulus_gpa"], 0.0, z)
     pellet, form = parameter("pellet_log10_offset"), parameter("hardness_tian_log10_offset")
     scale = 10**pellet.value
     contact, plastic, ceiling = contact_log10_mpa(k * scale, g * scale, form.value)
