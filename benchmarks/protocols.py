@@ -246,7 +246,7 @@ def grouped(rows: TrainingRows, by: str, k: int = 5) -> list[Split]:
     The folds by chemical system are those of the training run.
     """
     fold = system_folds(rows, k) if by == "chemical system" else hashed_folds(rows.compositions, k)
-    return [Split(f"fold_{n}", fold != n, rows.take(fold == n), {}) for n in range(k)]
+    return [Split(f"fold_{n}", fold != n, rows.take(fold == n), {}) for n in range(int(fold.max()) + 1)]
 
 
 def hashed_folds(compositions: Compositions, k: int = 5) -> NDArray[np.int64]:
