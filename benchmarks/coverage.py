@@ -36,6 +36,9 @@ from softlyte.screening.families import FAMILIES, classify_family
 FEWEST_ROWS = 30
 """A class with fewer rows is not reported: its band would hold everything."""
 
+SERIES = (("all", "o", "C0"), ("Li/Na halides, crystal", "s", "C1"), ("Li/Na halides, glass", "^", "C2"))
+"""Lines of the figure: class, marker, colour."""
+
 FIGURE = Path(__file__).parent.parent / "docs" / "error_against_uncertainty.svg"
 
 
@@ -132,13 +135,13 @@ def draw(results: Mapping[str, Any], path: Path = FIGURE) -> None:
     FigureCanvasSVG(figure)
     axes = figure.subplots(3, 4).ravel()
     for axis, target in zip(axes, TARGET_NAMES, strict=False):
-        column = COLUMNS.get(target)
-        for name, marker in (("all", "o"), ("Li/Na halides, crystal", "s"), ("Li/Na halides, glass", "^")):
+        column = COLUMNS.get("sigma_ms_cm" if target == "sigma_s_cm" else target)
+        for name, marker, colour in SERIES:
             kind = "all" if name == "all" else "phase"
             found = results[target].get(kind, {}).get(name)
             if found is not None:
                 gap = found["error_against_uncertainty"]
-                axis.plot(gap["stated"], gap["found"], marker=marker, markersize=3, linewidth=0.8, label=name)
+                axis.plot(gap["stated"], gap["found"], marker, ls="-", ms=3, lw=0.8, color=colour, label=name)
         low, high = axis.get_xlim()
         axis.plot([low, high], [low, high], color="grey", linewidth=0.6)
         axis.set_title(column.label if column is not None else target, fontsize=7)

@@ -86,7 +86,8 @@ def run_baselines(
 ) -> dict[str, Any]:
     """Fit (or read) the baselines; returns {task: {model: [Scores of each seed]}}.
 
-    The cheap models come first for every task. With kept_only nothing is fitted: what is not kept is empty.
+    The cheap models come first for every task. With kept_only nothing but the constant is fitted: what is
+    not kept is empty.
     """
     splits = protocol.splits(rows)
     tests = pooled(splits)
@@ -96,7 +97,10 @@ def run_baselines(
     for model in BASELINE_MODELS:
         for task in protocol.tasks:
             plan = protocol.plan(task)
-            out[task.name][model] = kept.scores(task, splits, tests, subsets, model, plan, kept_only)
+            free = model == CONSTANT
+            out[task.name][model] = kept.scores(
+                task, splits, tests, subsets, model, plan, kept_only and not free
+            )
     return out
 
 
