@@ -49,7 +49,7 @@ CAGE_VERTICES = (10, 12)
 
 
 @lru_cache(maxsize=1)
-def _electronegativity() -> NDArray[np.float64]:
+def electronegativities() -> NDArray[np.float64]:
     """Pauling electronegativity by atomic number, NaN where there is none (source: pymatgen)."""
     table = {e.symbol: e.data.get("X") for e in Element}
     values = [table.get(name) for name in symbols()]
@@ -155,7 +155,7 @@ def _assignments(names: tuple[str, ...]) -> tuple[NDArray[np.float64], NDArray[n
         table = np.array([ends], dtype=np.float64)
         return table[..., 0], table[..., 1]
     table = np.array(list(product(*options)), dtype=np.float64)
-    x = _electronegativity()[[Element(n).Z for n in names]]
+    x = electronegativities()[[Element(n).Z for n in names]]
     most_positive = np.where(table[..., 0] > 0, x, -np.inf)
     least_negative = np.where(table[..., 1] < 0, x, np.inf)
     ordered = most_positive.max(axis=1) <= least_negative.min(axis=1) + PAULING_TOLERANCE

@@ -21,8 +21,9 @@ from softlyte.datasets.columns import PHASES
 from softlyte.datasets.formulas import Compositions
 from softlyte.screening.families import classify_family, mobile_ion_of
 from softlyte.screening.glass_forming import anion_sublattice, former_table, is_plausible_glass
-from softlyte.screening.patterns import FRAMEWORK, MOBILE, written_amounts
+from softlyte.screening.patterns import written_divisor
 from softlyte.screening.space import Space
+from softlyte.screening.species import FRAMEWORK, MOBILE
 
 _CRYSTAL, _GLASS = PHASES.index("crystal"), PHASES.index("glass")
 
@@ -63,11 +64,14 @@ class CandidatePlan:
         systems: [C, W] uint8 atomic numbers of each chemical system, ascending, 0 where padded.
         first_row: [C + 1] int64 row at which each system's candidates begin; the last is the total.
         table_start: [C] int64 row of the tables at which the system's rows begin.
-        amounts: [R, W] float64 atoms per formula unit, in the order of the system's elements.
+        amounts: [R, W] smallest whole-number amounts, in the order of the system's elements, in the narrowest
+            unsigned type that holds them.
+        divisor: [R] whole number by which the amounts are divided when they are written.
         phase: [R] uint8.
         provenance: [R] int32 index into `Space.provenance`, or -1 where the element choice decides.
         source: [R] int16 which of the system's patterns the row came from, for the latter case.
         system_provenance: [C, K] int32 provenance by system and pattern.
+        pattern: [R] int32 index into `Space.patterns` of the first that reaches the row.
         origin_counts: candidates by family and mixture, in the order of the file; a composition counts
             for the first that reaches it.
     """
@@ -75,11 +79,13 @@ class CandidatePlan:
     systems: NDArray[np.uint8]
     first_row: NDArray[np.int64]
     table_start: NDArray[np.int64]
-    amounts: NDArray[np.float64]
+    amounts: NDArray[np.unsignedinteger]
+    divisor: NDArray[np.unsignedinteger]
     phase: NDArray[np.uint8]
     provenance: NDArray[np.int32]
     source: NDArray[np.int16]
     system_provenance: NDArray[np.int32]
+    pattern: NDArray[np.int32]
     origin_counts: dict[str, int]
 
     def __len__(self) -> int:
@@ -87,10 +93,14 @@ class CandidatePlan:
 
     def rows(self, start: int, stop: int) -> CandidateChunk:
         """Lay out candidates start..stop (stop excluded), the same whatever the chunks before."""
-        row = np.arange(max(start, 0), min(stop, len(self)))
+        return self.at(np.arange(max(start, 0), min(stop, len(self))))
+
+    def at(self, row: NDArray[np.int64]) -> CandidateChunk:
+        """Lay out the candidates at N places of the order, [N], each from 0 to the plan's length less one."""
         system = np.searchsorted(self.first_row, row, side="right") - 1
         place = self.table_start[system] + row - self.first_row[system]
-        compositions = Compositions(self.systems[system], self.amounts[place])
+        written = self.amounts[place].astype(np.float64) / self.divisor[place][:, None]
+        compositions = Compositions(self.systems[system], written)
         decided = self.provenance[place]
         provenance = np.where(decided >= 0, decided, self.system_provenance[system, self.source[place]])
         return CandidateChunk(
@@ -100,6 +110,25 @@ class CandidatePlan:
             classify_family(compositions),
             provenance.astype(np.int32),
         )
+
+    def find(self, compositions: Compositions) -> NDArray[np.int64]:
+        """Return the place of each composition's first candidate (its crystal), [N], -1 where there is none.
+
+        Args:
+            compositions: N compositions; the written amounts need not be those of the plan.
+        """
+        found = np.full(len(compositions), -1, dtype=np.int64)
+        width = self.systems.shape[1]
+        index = {system.tobytes(): number for number, system in enumerate(self.systems)}
+        keys = compositions.keys()
+        for row, numbers in enumerate(compositions.atomic_numbers):
+            present = numbers[numbers > 0]
+            system = index.get(np.pad(present, (0, max(width - len(present), 0))).tobytes())
+            if system is not None:
+                places = np.arange(self.first_row[system], self.first_row[system + 1])
+                same = np.flatnonzero(self.at(places).compositions.keys() == keys[row])
+                found[row] = places[same[0]] if len(same) else -1
+        return found
 
     def chunks(self, chunk_size: int = 200_000, start: int = 0) -> Iterator[CandidateChunk]:
         """Yield candidates from row `start` on, `chunk_size` at a time (the last chunk may be shorter)."""
@@ -155,10 +184,12 @@ def plan_candidates(space: Space) -> CandidatePlan:
         first_row=np.concatenate([[0], np.cumsum(counts)]),
         table_start=starts[kind.ravel()],
         amounts=np.concatenate([t.amounts for t in tables]),
+        divisor=np.concatenate([t.divisor for t in tables]),
         phase=np.concatenate([t.phase for t in tables]),
         provenance=np.concatenate([t.provenance for t in tables]),
         source=np.concatenate([t.source for t in tables]),
         system_provenance=system_provenance,
+        pattern=np.concatenate([t.pattern for t in tables]),
         origin_counts=origin_counts,
     )
 
@@ -205,11 +236,14 @@ def _roles(space: Space, systems: NDArray, use: _Uses, member: NDArray) -> NDArr
 
 @dataclass(frozen=True)
 class _Table:
-    amounts: NDArray[np.float64]
+    """Rows of one kind of system, as in CandidatePlan."""
+
+    amounts: NDArray[np.unsignedinteger]
+    divisor: NDArray[np.unsignedinteger]
     phase: NDArray[np.uint8]
     provenance: NDArray[np.int32]
     source: NDArray[np.int16]
-    pattern: NDArray[np.int64]
+    pattern: NDArray[np.int32]
 
 
 def _table(
@@ -220,7 +254,7 @@ def _table(
 ) -> _Table:
     """Return the rows of one kind of system: distinct compositions, each in its phases."""
     present = roles != _ABSENT
-    numbers = np.array([variants[variant][0] for variant in used[used >= 0]])
+    numbers = np.array([variants[variant][0] for variant in used[used >= 0]], dtype=np.int32)
     amounts, provenance, source = [], [], []
     for position, variant in enumerate(used[used >= 0]):
         number, slots = variants[variant]
@@ -237,13 +271,20 @@ def _table(
         framework=whole[:, kinds % _FORMER == FRAMEWORK].sum(axis=1),
         mobile=whole[:, kinds == MOBILE].sum(axis=1),
     )
-    written = written_amounts(whole, (kinds % _FORMER).tolist())
+    divisor = written_divisor(whole, (kinds % _FORMER).tolist())
     row = np.repeat(np.arange(len(whole)), 1 + glass)
     second = np.concatenate([[False], row[1:] == row[:-1]])
     return _Table(
-        np.pad(written, ((0, 0), (0, len(roles) - written.shape[1])))[row],
+        _narrow(np.pad(whole, ((0, 0), (0, len(roles) - whole.shape[1]))))[row],
+        _narrow(divisor)[row],
         np.where(second, _GLASS, _CRYSTAL).astype(np.uint8),
         np.concatenate(provenance)[first][row],
         np.concatenate(source)[first][row],
         numbers[np.concatenate(source)[first][row]],
     )
+
+
+def _narrow(whole: NDArray[np.int64]) -> NDArray[np.unsignedinteger]:
+    """Return non-negative numbers in the narrowest unsigned type that holds them."""
+    narrow: NDArray[np.unsignedinteger] = whole.astype(np.min_scalar_type(int(whole.max(initial=0))))
+    return narrow

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from pymatgen.core import Element
 
 from softlyte.datasets.formulas import MAX_ATOMIC_NUMBER
-from softlyte.screening.patterns import HALOGENS
 from softlyte.screening.space_schema import GlassRule
+from softlyte.screening.species import HALOGENS
 
 SUBLATTICES = ("oxyhalide", "mixed_halide", "fluoride", "chloride", "bromide", "iodide")
 """Kinds of anion sublattice that the rule knows; the position is the code, anything else is 255."""

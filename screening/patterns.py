@@ -1,55 +1,43 @@
 """From families and mixtures to arrays: element choices times whole-number formulas.
 
-A `Pattern` is one family or mixture with the charge of every slot fixed. All its candidates are the
-product of two small arrays, the element choices and the templates, so nothing is ever laid out row by
-row before a chunk is asked for.
+A `Pattern` is one family, mixture or substitution with the charge of every slot fixed. All its candidates
+are the product of two small arrays, the element choices and the templates, so nothing is ever laid out row
+by row before a chunk is asked for.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Element
 
 from softlyte.datasets.formulas import DECIMALS, symbols
-from softlyte.screening.space_schema import Family, Limits, Mixture, SpaceFile, is_slot_name, mistake
+from softlyte.screening.space_mistakes import Mistakes, mistake
+from softlyte.screening.space_schema import Family, Limits, Mixture, is_slot_name
+from softlyte.screening.species import (
+    FRAMEWORK,
+    HALOGEN,
+    MOBILE,
+    OXYGEN,
+    Species,
+    SpeciesTable,
+    alike_slots,
+    charge_choices,
+    element_choices,
+)
 from softlyte.screening.stoichiometry import GridError, Total, balanced_templates, distinct_rows, lay_grid
-
-MOBILE, FRAMEWORK, OXYGEN, HALOGEN, OTHER_ANION = range(5)
-"""Roles of a slot."""
-
-HALOGENS = ("F", "Cl", "Br", "I")
-
-
-@dataclass(frozen=True)
-class Species:
-    """An element in one declared oxidation state."""
-
-    symbol: str
-    charge: int
-    role: int
-
-    @property
-    def number(self) -> int:
-        """Atomic number."""
-        return int(Element(self.symbol).Z)
-
-    def __str__(self) -> str:
-        return f"{self.symbol}{abs(self.charge)}{'+' if self.charge > 0 else '-'}"
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """One family or mixture with fixed charges; its candidates are elements x templates.
+    """One family, mixture or substitution with fixed charges; its candidates are elements x templates.
 
     Attributes:
-        origin: the family's name or the mixture's end members, such as "mixture A2O-MX4-M'X3".
+        origin: where it comes from, such as "family A_a M X_x" or "mixture A2O-MX4-M'X3".
         roles: S roles, one for each slot.
         charges: S oxidation states.
         elements: [E, S] uint8 atomic numbers, distinct within a row.
@@ -82,178 +70,162 @@ class ProvenanceBook:
         return tuple(self._index)
 
 
-class SpeciesTable:
-    """The declared species of a space without the excluded elements, looked up by name or group."""
+@dataclass(frozen=True)
+class Compiler:
+    """What families, mixtures and substitutions are compiled with.
 
-    def __init__(self, spec: SpaceFile, excluded: Iterable[str], source: str) -> None:
-        self._spec, self._source = spec, source
-        left_out = set(excluded)
-        self._by_kind: dict[str, list[Species]] = {}
-        self._declared: dict[str, list[Species]] = {}
-        tables = {"mobile_ions": spec.mobile_ions, "cations": spec.cations, "anions": spec.anions}
-        for kind, table in tables.items():
-            self._by_kind[kind] = []
-            for symbol, charges in table.items():
-                key = f"{kind}.{symbol}"
-                if symbol in self._declared:
-                    raise mistake(
-                        source, key, charges, "the element is declared twice", "keep it in one table"
+    Attributes:
+        table: the declared species.
+        book: collects provenance.
+        source: the file, for messages.
+    """
+
+    table: SpeciesTable
+    book: ProvenanceBook
+    source: str
+
+    def family(self, family: Family, key: str, limits: Limits) -> list[Pattern]:
+        """Return the patterns of one family; raises SpaceError if it holds no composition."""
+        names = list(family.slots)
+        pools = self.pools(
+            {f"{key}.slots.{n}.species": (n, slot.species or (n,)) for n, slot in family.slots.items()}
+        )
+        self._check_mobile(pools, names, key)
+        totals = [Total(tuple(names.index(n) for n in t.of), t.amount.values or ()) for t in family.totals]
+        amounts = [slot.amount for slot in family.slots.values()]
+
+        def same(first: int, second: int) -> bool:
+            # A slot that balances has no amounts of its own and is like no other.
+            together = all((first in t.of) == (second in t.of) for t in totals)
+            equal = amounts[first] == amounts[second] and not amounts[first].balances
+            return together and equal and pools[first] == pools[second]
+
+        alike, patterns = alike_slots(len(names), same), list[Pattern]()
+        for choice in charge_choices(pools, alike):
+            charges, roles = tuple(s[0].charge for s in choice), tuple(s[0].role for s in choice)
+            elements = self.table.admissible(element_choices(choice, alike), charges, roles)
+            try:
+                templates = balanced_templates(amounts, charges, totals)
+            except GridError as error:
+                raise self.too_large(key, family.name, error) from None
+            templates = templates[within_limits(templates, roles, limits)]
+            if len(elements) and len(templates):
+                texts = [f"family {text}" for text in _formula_texts(templates, roles, names)]
+                patterns.append(
+                    Pattern(
+                        f"family {family.name}",
+                        roles,
+                        charges,
+                        elements,
+                        templates,
+                        element_provenance=np.full(len(elements), -1, np.int32),
+                        template_provenance=np.array([self.book.index(t) for t in texts], np.int32),
                     )
-                wrong = [q for q in charges if (q < 0) != (kind == "anions")]
-                if wrong:
-                    sign = "negative" if kind == "anions" else "positive"
-                    raise mistake(source, key, wrong[0], f"it should be {sign}", "change the sign")
-                declared = [Species(symbol, q, _role(symbol, kind)) for q in charges]
-                self._declared[symbol] = [] if symbol in left_out else declared
-                self._by_kind[kind] += self._declared[symbol]
-        for group, members in spec.groups.items():
-            if group in self._declared or group in self._by_kind or is_slot_name(group):
-                remedy = "give the group a name in lower-case words"
-                raise mistake(source, f"groups.{group}", list(members), "the name is taken", remedy)
-            self.find(members, f"groups.{group}")
+                )
+        return self.not_empty(patterns, f"{key}.name", family.name)
 
-        self._apart = [
-            [self.find([name], f"incompatible[{number}].pair") for name in entry.pair]
-            for number, entry in enumerate(spec.incompatible, start=1)
+    def mixture(self, mixture: Mixture, key: str, limits: Limits) -> list[Pattern]:
+        """Return the patterns of one mixture: its end members neutral, its moles on the grid."""
+        mistakes, parsed = Mistakes(), list[dict[str, int]]()
+        for number, member in enumerate(mixture.end_members, start=1):
+            with mistakes.noted():
+                place = f"{key}.end_members[{number}].formula"
+                parsed.append(_parse_member(member.formula, mixture, place, self.source))
+        names = list(dict.fromkeys(name for member in parsed for name in member))
+        unused = [slot for slot in mixture.slots if slot not in names] if not mistakes else []
+        for slot in unused:
+            problem, remedy = "no end member has this slot", "use it in a formula or remove it"
+            mistakes.add(str(mistake(self.source, f"{key}.slots.{slot}", slot, problem, remedy)))
+        pools: list[list[Species]] = []
+        with mistakes.noted():
+            pools = self.pools({f"{key}.slots.{n}": (n, mixture.slots.get(n, (n,))) for n in names})
+        mistakes.raise_any()
+        members = np.array([[member.get(name, 0) for name in names] for member in parsed], dtype=np.int64)
+        self._check_mobile(pools, names, key)
+        formulas = [m.formula for m in mixture.end_members]
+        totals = [
+            Total(tuple(formulas.index(n) for n in t.of), t.amount.values or ()) for t in mixture.totals
         ]
-
-    def compatible(
-        self, elements: NDArray[np.uint8], charges: Sequence[int], roles: Sequence[int]
-    ) -> NDArray[np.uint8]:
-        """Return the element choices without those that hold two incompatible species."""
-        slots = list(zip(charges, roles, strict=True))
-
-        def holds(species: Sequence[Species]) -> NDArray[np.bool_]:
-            found = np.zeros(len(elements), dtype=np.bool_)
-            for one in species:
-                for slot, kind in enumerate(slots):
-                    if kind == (one.charge, one.role):
-                        found |= elements[:, slot] == one.number
-            return found
-
-        for first, second in self._apart:
-            elements = elements[~(holds(first) & holds(second))]
-        return elements
-
-    def find(self, names: Sequence[str], key: str, _open: tuple[str, ...] = ()) -> list[Species]:
-        """Return the species that names of groups, elements (Zr) or ions (Zr4+) stand for, none twice.
-
-        Excluded elements are left out; raises SpaceError for a name that is not declared.
-        """
-        found: dict[Species, None] = {}
-        for name in names:
-            if name in _open:
-                problem, remedy = f"the group {name!r} contains itself", "take it out"
-                raise mistake(self._source, key, list(names), problem, remedy)
-            if name in self._by_kind:
-                found |= dict.fromkeys(self._by_kind[name])
-            elif name in self._spec.groups:
-                members = self._spec.groups[name]
-                found |= dict.fromkeys(self.find(members, f"groups.{name}", (*_open, name)))
-            else:
-                found |= dict.fromkeys(self._one(name, key, names))
-        return list(found)
-
-    def _one(self, name: str, key: str, names: Sequence[str]) -> list[Species]:
-        symbol = re.sub(r"\d*[+-]$", "", name)
-        if symbol not in self._declared:
-            remedy = "use a group or an element declared in mobile_ions, cations or anions"
-            raise mistake(self._source, key, list(names), f"{name!r} is not declared", remedy)
-        chosen = [s for s in self._declared[symbol] if name in (symbol, str(s))]
-        states = {**self._spec.mobile_ions, **self._spec.cations, **self._spec.anions}[symbol]
-        if not chosen and name != symbol and name not in {str(Species(symbol, q, 0)) for q in states}:
-            remedy = f"write one of {', '.join(str(Species(symbol, q, 0)) for q in states)}"
-            raise mistake(self._source, key, list(names), f"the state {name!r} is not declared", remedy)
-        return chosen
-
-
-def _role(symbol: str, kind: str) -> int:
-    if kind == "anions":
-        return OXYGEN if symbol == "O" else HALOGEN if symbol in HALOGENS else OTHER_ANION
-    return MOBILE if kind == "mobile_ions" else FRAMEWORK
-
-
-def family_patterns(
-    family: Family, key: str, table: SpeciesTable, limits: Limits, book: ProvenanceBook, source: str
-) -> list[Pattern]:
-    """Return the patterns of one family; raises SpaceError if it holds no composition."""
-    names = list(family.slots)
-    pools = [
-        table.find(slot.species or (name,), f"{key}.slots.{name}.species")
-        for name, slot in family.slots.items()
-    ]
-    _check_mobile(pools, names, key, source)
-    totals = [Total(tuple(names.index(n) for n in t.of), t.amount.values or ()) for t in family.totals]
-    amounts = [slot.amount for slot in family.slots.values()]
-    patterns = []
-    for choice in _charge_choices(pools):
-        charges, roles = tuple(s[0].charge for s in choice), tuple(s[0].role for s in choice)
-        elements = table.compatible(_element_choices(choice), charges, roles)
         try:
-            templates = balanced_templates(amounts, charges, totals)
+            grid, _ = lay_grid([m.amount.values or () for m in mixture.end_members], totals)
         except GridError as error:
-            raise mistake(source, key, family.name, f"it lays out {error}", "narrow the amounts") from None
-        templates = templates[within_limits(templates, roles, limits)]
-        if len(elements) and len(templates):
-            texts = [f"family {text}" for text in _formula_texts(templates, roles, names)]
-            patterns.append(
-                Pattern(
-                    f"family {family.name}",
-                    roles,
-                    charges,
-                    elements,
-                    templates,
-                    element_provenance=np.full(len(elements), -1, np.int32),
-                    template_provenance=np.array([book.index(t) for t in texts], np.int32),
-                )
-            )
-    return _not_empty(patterns, f"{key}.name", family.name, source)
+            raise self.too_large(key, mixture.name, error) from None
+        mixed = distinct_rows(grid @ members)
 
+        def same(first: int, second: int) -> bool:
+            swapped = members.copy()
+            swapped[:, [first, second]] = members[:, [second, first]]
+            return pools[first] == pools[second] and _recipes(mixture, swapped) == _recipes(mixture, members)
 
-def mixture_patterns(
-    mixture: Mixture, key: str, table: SpeciesTable, limits: Limits, book: ProvenanceBook, source: str
-) -> list[Pattern]:
-    """Return the patterns of one mixture: its end members neutral, its moles on the grid."""
-    parsed = [
-        _parse_member(m.formula, mixture, f"{key}.end_members[{i + 1}].formula", source)
-        for i, m in enumerate(mixture.end_members)
-    ]
-    names = list(dict.fromkeys(name for member in parsed for name in member))
-    for slot in mixture.slots:
-        if slot not in names:
-            remedy = "use it in a formula or remove it"
-            raise mistake(source, f"{key}.slots.{slot}", slot, "no end member has this slot", remedy)
-    members = np.array([[member.get(name, 0) for name in names] for member in parsed], dtype=np.int64)
-    pools = [table.find(mixture.slots.get(n, (n,)), f"{key}.slots.{n}") for n in names]
-    _check_mobile(pools, names, key, source)
-    formulas = [m.formula for m in mixture.end_members]
-    totals = [Total(tuple(formulas.index(n) for n in t.of), t.amount.values or ()) for t in mixture.totals]
-    try:
-        grid, _ = lay_grid([m.amount.values or () for m in mixture.end_members], totals)
-    except GridError as error:
-        raise mistake(source, key, mixture.name, f"it lays out {error}", "narrow the amounts") from None
-    mixed = distinct_rows(grid @ members)
-    patterns = []
-    for choice in _charge_choices(pools):
-        charges, roles = tuple(s[0].charge for s in choice), tuple(s[0].role for s in choice)
-        if (members @ np.array(charges)).any():
-            continue  # an end member is not neutral with these oxidation states
-        elements = table.compatible(_element_choices(choice), charges, roles)
-        templates = mixed[within_limits(mixed, roles, limits)]
-        if len(elements) and len(templates):
-            texts = [f"mixture {text}" for text in _mixture_texts(parsed, names, elements)]
-            patterns.append(
-                Pattern(
-                    f"mixture {mixture.name}",
-                    roles,
-                    charges,
-                    elements,
-                    templates,
-                    element_provenance=np.array([book.index(t) for t in texts], np.int32),
-                    template_provenance=np.full(len(templates), -1, np.int32),
+        alike, patterns = alike_slots(len(names), same), list[Pattern]()
+        for choice in charge_choices(pools, alike):
+            charges, roles = tuple(s[0].charge for s in choice), tuple(s[0].role for s in choice)
+            if (members @ np.array(charges)).any():
+                continue  # an end member is not neutral with these oxidation states
+            elements = self.table.admissible(element_choices(choice, alike), charges, roles)
+            templates = mixed[within_limits(mixed, roles, limits)]
+            if len(elements) and len(templates):
+                texts = [f"mixture {text}" for text in _mixture_texts(parsed, names, elements)]
+                patterns.append(
+                    self.by_elements(f"mixture {mixture.name}", choice, elements, templates, texts)
                 )
-            )
-    return _not_empty(patterns, f"{key}.end_members", mixture.name, source)
+        return self.not_empty(patterns, f"{key}.end_members", mixture.name)
+
+    def by_elements(
+        self,
+        origin: str,
+        choice: Sequence[Sequence[Species]],
+        elements: NDArray[np.uint8],
+        templates: NDArray[np.int64],
+        texts: Sequence[str],
+    ) -> Pattern:
+        """Return a pattern whose provenance (`texts`, one for each element choice) the elements decide."""
+        return Pattern(
+            origin,
+            tuple(s[0].role for s in choice),
+            tuple(s[0].charge for s in choice),
+            elements,
+            templates,
+            element_provenance=np.array([self.book.index(t) for t in texts], np.int32),
+            template_provenance=np.full(len(templates), -1, np.int32),
+        )
+
+    def pools(self, slots: dict[str, tuple[str, Sequence[str]]]) -> list[list[Species]]:
+        """Return the species of each slot; raises one SpaceError for all slots that name none.
+
+        Args:
+            slots: place in the file -> the slot's name and the names of its species.
+        """
+        mistakes, pools = Mistakes(), list[list[Species]]()
+        for key, (name, species) in slots.items():
+            with mistakes.noted():
+                pools.append(self.table.find(species, key))
+                if not pools[-1]:
+                    problem, remedy = (
+                        "every species of it is excluded by a policy",
+                        "add species or drop the policy",
+                    )
+                    place = key.removesuffix(".species")
+                    raise mistake(self.source, place, name, problem, remedy, consequent=True)
+        mistakes.raise_any()
+        return pools
+
+    def too_large(self, key: str, name: str, error: GridError) -> Exception:
+        """Return the mistake of a grid that is too large."""
+        return mistake(self.source, key, name, f"it lays out {error}", "narrow the amounts")
+
+    def not_empty(self, patterns: list[Pattern], key: str, name: str) -> list[Pattern]:
+        """Return the patterns; raises SpaceError if there are none."""
+        if not patterns:
+            problem = "it holds no neutral composition within the limits"
+            remedy = "widen its amounts, species or limits"
+            raise mistake(self.source, key, name, problem, remedy, consequent=True)
+        return patterns
+
+    def _check_mobile(self, pools: Sequence[Sequence[Species]], names: Sequence[str], key: str) -> None:
+        if not any(species.role == MOBILE for pool in pools for species in pool):
+            problem, remedy = "no slot holds a mobile ion", 'add a slot with species = "mobile_ions"'
+            raise mistake(self.source, f"{key}.slots", list(names), problem, remedy, consequent=True)
 
 
 def within_limits(templates: NDArray[np.int64], roles: Sequence[int], limits: Limits) -> NDArray[np.bool_]:
@@ -280,38 +252,20 @@ def within_limits(templates: NDArray[np.int64], roles: Sequence[int], limits: Li
     return keep
 
 
-def written_amounts(templates: NDArray[np.int64], roles: Sequence[int]) -> NDArray[np.float64]:
-    """Return the amounts as people write them, [T, S].
+def written_divisor(templates: NDArray[np.int64], roles: Sequence[int]) -> NDArray[np.int64]:
+    """Return what to divide the whole-number amounts by to get those that people write, [T].
 
-    Whole numbers up to three framework cations (Li7Y3Cl16); from four on one framework cation in all
+    1 up to three framework cations (Li7Y3Cl16); from four on their number, so that one is left in all
     (LiAlCl2.5O0.75), where that is exact in four decimals.
     """
     framework = templates[:, np.array(roles) == FRAMEWORK].sum(axis=1)
     exact = (templates * 10**DECIMALS % np.maximum(framework, 1)[:, None] == 0).all(axis=1)
-    return templates / np.where((framework >= 4) & exact, framework, 1)[:, None]
-
-
-def _charge_choices(pools: Sequence[Sequence[Species]]) -> Iterable[tuple[list[Species], ...]]:
-    """Yield, slot by slot, the species that share one charge and role, for every combination."""
-    grouped = []
-    for pool in pools:
-        groups: dict[tuple[int, int], list[Species]] = {}
-        for species in pool:
-            groups.setdefault((species.charge, species.role), []).append(species)
-        grouped.append(list(groups.values()))
-    return product(*grouped)
-
-
-def _element_choices(choice: Sequence[Sequence[Species]]) -> NDArray[np.uint8]:
-    """Return every choice of one element for each slot, all different, [E, S]."""
-    columns = np.meshgrid(*[np.array([s.number for s in pool], np.uint8) for pool in choice], indexing="ij")
-    rows = np.stack([c.ravel() for c in columns], axis=1)
-    ascending = np.sort(rows, axis=1)
-    return rows[(ascending[:, 1:] != ascending[:, :-1]).all(axis=1)]
+    divisor: NDArray[np.int64] = np.where((framework >= 4) & exact, framework, 1)
+    return divisor
 
 
 def _formula_texts(templates: NDArray[np.int64], roles: Sequence[int], names: Sequence[str]) -> list[str]:
-    written = written_amounts(templates, roles)
+    written = templates / written_divisor(templates, roles)[:, None]
     return ["".join(n + _number(a) for n, a in zip(names, row, strict=True)) for row in written.tolist()]
 
 
@@ -331,6 +285,18 @@ def _mixture_texts(
     return texts
 
 
+def _recipes(mixture: Mixture, members: NDArray[np.int64]) -> frozenset[tuple[object, ...]]:
+    """Return a mixture's end members as a set: atoms by slot, amounts, and the totals they count in."""
+    return frozenset(
+        (
+            tuple(row),
+            member.amount,
+            frozenset(n for n, total in enumerate(mixture.totals) if member.formula in total.of),
+        )
+        for row, member in zip(members.tolist(), mixture.end_members, strict=True)
+    )
+
+
 _TOKEN = re.compile(r"([A-Z][a-z]?'*)(\d*)")
 
 
@@ -348,20 +314,3 @@ def _parse_member(formula: str, mixture: Mixture, key: str, source: str) -> dict
     if not math.prod(amounts.values()):
         raise mistake(source, key, formula, "a number of atoms is zero", "leave that element out")
     return amounts
-
-
-def _check_mobile(pools: Sequence[Sequence[Species]], names: Sequence[str], key: str, source: str) -> None:
-    for name, pool in zip(names, pools, strict=True):
-        if not pool:
-            problem = "every species of it is excluded by a policy"
-            raise mistake(source, f"{key}.slots.{name}", name, problem, "add species or drop the policy")
-    if not any(species.role == MOBILE for pool in pools for species in pool):
-        remedy = 'add a slot with species = "mobile_ions"'
-        raise mistake(source, f"{key}.slots", list(names), "no slot holds a mobile ion", remedy)
-
-
-def _not_empty(patterns: list[Pattern], key: str, name: str, source: str) -> list[Pattern]:
-    if not patterns:
-        problem = "it holds no neutral composition within the limits"
-        raise mistake(source, key, name, problem, "widen its amounts, species or limits")
-    return patterns

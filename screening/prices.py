@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Element
 
 from softlyte.datasets.errors import UserError
-from softlyte.datasets.formulas import MAX_ATOMIC_NUMBER, Compositions
+from softlyte.datasets.formulas import MAX_ATOMIC_NUMBER, Compositions, atomic_masses
 from softlyte.datasets.tables import load_table
 from softlyte.screening.precursor_policy import ANIONS
 
@@ -109,6 +109,14 @@ class PriceTable:
             names[at], bases[at] = formula, basis
         wet = () if hydrates is None else _hydrates(hydrates)
         return cls(states, usd, log_sd, charges, names, bases, wet)
+
+    def usd_per_kg_of_element(self) -> FloatArray:
+        """Return USD per kilogram of each cation in its cheapest binary precursor, [104], NaN if unpriced."""
+        charge = np.arange(MAX_VALENCE + 1)[None, :, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            usd = self.usd_per_charge * charge / atomic_masses()[:, None, None] * 1000
+        least = np.where(np.isnan(usd), np.inf, usd).min(axis=(1, 2))
+        return np.where(np.isfinite(least), least, np.nan)
 
 
 def _checked(frame: pd.DataFrame) -> tuple[FloatArray, FloatArray]:

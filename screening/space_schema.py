@@ -1,15 +1,9 @@
-"""What a space file may contain: the schema, and errors as sentences.
-
-Pydantic checks the file; every mistake becomes one sentence that names file, key, value and remedy.
-"""
+"""What a space file may contain: the schema, and the part of a file with mistakes that can be read on."""
 
 from __future__ import annotations
 
-import difflib
 import re
-import types
 import typing
-from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import (
@@ -22,27 +16,13 @@ from pydantic import (
     model_validator,
 )
 
-from softlyte.datasets.errors import UserError
-from softlyte.datasets.formulas import symbols
+from softlyte.datasets.formulas import Compositions, FormulaError, symbols
 from softlyte.screening.element_policy import ElementPolicy, check_element
+from softlyte.screening.space_mistakes import Mistakes, schema_sentences
 from softlyte.screening.stoichiometry import Amounts, parse_amounts
 
 SLOT_NAME = re.compile(r"^[A-Z]'*$")
 """A slot is a capital letter that is no element, with primes: A, M, M', X."""
-
-_SHOWN = 80
-"""Longest value that a message repeats."""
-
-
-class SpaceError(UserError):
-    """A space file that cannot be used: one sentence for each mistake, with file, key, value, remedy."""
-
-
-def mistake(source: str, key: str, value: object, problem: str, remedy: str) -> SpaceError:
-    """Return the error of one mistake."""
-    shown = str(value) if isinstance(value, Decimal) else repr(value)
-    shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "..."
-    return SpaceError(f"{source}: the key `{key}` has the value {shown}, but {problem}; {remedy}")
 
 
 def is_slot_name(name: str) -> bool:
@@ -207,6 +187,51 @@ def _check_total(total: SlotTotal, names: typing.Collection[str], free: list[str
         raise ValueError("a total cannot balance; give it an amount")
 
 
+class Replacement(_Strict):
+    """What takes part of one site of a parent: `site` names the parent's species, `by` what comes instead.
+
+    `amount` counts atoms in one formula unit of the parent, as the parent is written.
+    """
+
+    site: Species
+    by: Species
+    amount: AmountField
+
+
+def _parents(value: object) -> tuple[str, ...]:
+    names = _names(value)
+    for name in names:
+        try:
+            Compositions.from_formulas([name])
+        except FormulaError as error:
+            raise ValueError(str(error)) from None
+    return names
+
+
+class Substitution(_Strict):
+    """A substitution series around named parents, such as Li3-xY1-xZrxCl6 around Li3YCl6.
+
+    The species `balance` (the mobile ion, unless stated) takes up the difference in charge: its amount grows
+    or shrinks until the formula is neutral. What a site loses to its substitutes never empties it.
+    """
+
+    covers: str = Field(min_length=1)
+    parents: Annotated[tuple[str, ...], BeforeValidator(_parents)]
+    replace: tuple[Replacement, ...] = Field(min_length=1)
+    balance: Species = ("mobile_ions",)
+    limits: Limits | None = None
+
+    @model_validator(mode="after")
+    def _stated_amounts(self) -> Substitution:
+        for entry in self.replace:
+            if entry.amount.balances:
+                raise ValueError(
+                    f"the amount of {', '.join(entry.by)} balances; state it, and name in `balance` the "
+                    "species of the parent that takes up the charge"
+                )
+        return self
+
+
 class Incompatible(_Strict):
     """Two species that react with each other and never share a composition, such as Fe3+ and I."""
 
@@ -230,68 +255,61 @@ class SpaceFile(_Strict):
     glass: GlassRule = GlassRule()
     families: tuple[Family, ...] = ()
     mixtures: tuple[Mixture, ...] = ()
+    substitutions: tuple[Substitution, ...] = ()
 
 
-def validate_space_file(content: dict[str, Any], source: str) -> SpaceFile:
-    """Check a parsed space file; raises SpaceError with one sentence for each mistake."""
+ENTRIES = ("families", "mixtures", "substitutions")
+"""Tables of a space file that hold candidates; the other tables declare what these stand on."""
+
+_APART = ("name", "description", "limits", "glass")
+"""Keys whose mistakes leave the meaning of everything else as it is."""
+
+
+class ReadFile(typing.NamedTuple):
+    """A space file as far as it can be read.
+
+    Attributes:
+        spec: the checked content, without the entries that hold mistakes.
+        numbers: for each of ENTRIES the numbers, from 1, of the entries that are left.
+        whole: False if something was left out.
+    """
+
+    spec: SpaceFile
+    numbers: dict[str, list[int]]
+    whole: bool
+
+
+def read_space_file(content: dict[str, Any], source: str, mistakes: Mistakes) -> ReadFile | None:
+    """Check a parsed space file against the schema and note its mistakes, a sentence for each.
+
+    Returns what can be checked further; None where the declarations hold mistakes, on which the meaning of
+    everything else depends.
+    """
+    numbers = {key: list(range(1, len(_listed(content, key)) + 1)) for key in ENTRIES}
     try:
-        return SpaceFile.model_validate(content)
+        return ReadFile(SpaceFile.model_validate(content), numbers, True)
     except ValidationError as error:
-        entries: list[dict[str, Any]] = [dict(entry) for entry in error.errors(include_url=False)]
-        misspelt = {_meant(e["loc"]) for e in entries if e["type"] == "extra_forbidden"}
-        # A misspelt key is one mistake, not an unknown key and a missing one.
-        kept = [e for e in entries if e["type"] != "missing" or e["loc"] not in misspelt]
-        raise SpaceError("\n".join(dict.fromkeys(_sentence(source, e) for e in kept))) from None
-
-
-def _sentence(source: str, entry: dict[str, Any]) -> str:
-    location = tuple(part for part in entry["loc"] if part != "[key]")
-    key = _dotted(location)
-    kind, value = entry["type"], entry["input"]
-    if kind == "missing":
-        return f"{source}: the key `{key}` is missing; add it"
-    if kind == "extra_forbidden":
-        meant = _meant(location)
-        known = ", ".join(_known_keys(location[:-1]))
-        remedy = f"did you mean `{meant[-1]}`?" if meant else f"remove it or use one of {known}"
-        return f"{source}: the key `{key}` with the value {value!r} is not known; {remedy}"
-    if kind == "value_error":
-        problem, _, remedy = str(entry["ctx"]["error"]).partition("; ")
-        if isinstance(value, dict) and len(repr(value)) > _SHOWN:
-            return f"{source}: in `{key}` {problem}; {remedy}"
-        return str(mistake(source, key, value, problem, remedy))
-    message = str(entry["msg"])
-    return str(mistake(source, key, value, message[0].lower() + message[1:], "change it accordingly"))
-
-
-def _meant(location: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the place of the known key that a misspelt one resembles, empty if none."""
-    close = difflib.get_close_matches(str(location[-1]), _known_keys(location[:-1]), n=1)
-    return (*location[:-1], close[0]) if close else ()
-
-
-def _dotted(location: tuple[Any, ...]) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}"
-    return text.lstrip(".") or "the file"
-
-
-def _known_keys(location: tuple[Any, ...]) -> list[str]:
-    """Return the keys that the schema allows at a location."""
-    model: Any = SpaceFile
-    for part in location:
-        if isinstance(part, str) and isinstance(model, type) and issubclass(model, BaseModel):
-            field = model.model_fields.get(part)
-            model = field.annotation if field else None
+        mistakes.add(*schema_sentences(SpaceFile, error, source))
+        places = [entry["loc"] for entry in error.errors(include_url=False)]
+    sound: dict[str, Any] = {"name": "?"} | content
+    for first, *rest in places:
+        if first in ENTRIES and rest and isinstance(rest[0], int):
+            numbers[first] = [n for n in numbers[first] if n != rest[0] + 1]
+        elif first in ENTRIES:
+            sound[first], numbers[first] = [], []
+        elif first in _APART or first not in SpaceFile.model_fields:
+            sound.pop(first, None)
         else:
-            # A position in a list or a name in a table: step to what it holds.
-            arguments = typing.get_args(model)
-            model = (
-                arguments[-1] if arguments and arguments[-1] is not Ellipsis else (arguments or (None,))[0]
-            )
-        while typing.get_origin(model) in (types.UnionType, typing.Union, Annotated):
-            model = next(a for a in typing.get_args(model) if a is not type(None))
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return list(model.model_fields)
-    return []
+            return None
+    sound = {"name": "?"} | sound
+    for key in ENTRIES:
+        sound[key] = [_listed(sound, key)[n - 1] for n in numbers[key]]
+    try:
+        return ReadFile(SpaceFile.model_validate(sound), numbers, False)
+    except ValidationError:
+        return None
+
+
+def _listed(content: dict[str, Any], key: str) -> list[Any]:
+    value = content.get(key, [])
+    return value if isinstance(value, list) else []

@@ -115,11 +115,32 @@ def lay_grid(
             raise GridError(f"more than {MAX_GRID_ROWS:,} combinations of amounts")
         grid = np.column_stack([np.repeat(grid, len(values), axis=0), np.tile(values, len(grid))])
         for total in totals:
-            # A total is applied as soon as its last column is there, which keeps the grid small.
-            if max(total.of) == position:
-                allowed = [int(f * scale) for f in total.values]
-                grid = grid[np.isin(grid[:, list(total.of)].sum(axis=1), allowed)]
+            grid = grid[_can_reach(grid, total, position, whole, scale)]
     return grid, scale
+
+
+def _can_reach(
+    grid: NDArray[np.int64],
+    total: Total,
+    position: int,
+    columns: Sequence[NDArray[np.int64]],
+    scale: int,
+) -> NDArray[np.bool_]:
+    """Return which partial rows (columns 0 to `position`) can still meet a total.
+
+    A row is given up as soon as what it holds is too much or what may come is too little, which keeps the
+    grids of mixtures with many end members small. Once the last column is there the sum must fit exactly.
+    """
+    there = [column for column in total.of if column <= position]
+    missing = [column for column in total.of if column > position]
+    allowed = np.array([int(f * scale) for f in total.values], dtype=np.int64)
+    held = grid[:, there].sum(axis=1)
+    if not missing:
+        return np.isin(held, allowed)
+    least = sum(int(columns[column].min()) for column in missing)
+    most = sum(int(columns[column].max()) for column in missing)
+    keep: NDArray[np.bool_] = (held + least <= allowed.max()) & (held + most >= allowed.min())
+    return keep
 
 
 def reduce_rows(amounts: NDArray[np.int64]) -> NDArray[np.int64]:

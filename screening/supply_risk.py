@@ -27,7 +27,7 @@ class SupplyRisk(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def _by_element() -> FloatArray:
+def element_supply_risk() -> FloatArray:
     """Return production and reserve index by atomic number, [104, 2], NaN where there is none."""
     values = np.full((MAX_ATOMIC_NUMBER + 1, 2), np.nan)
     model = HHIModel()
@@ -47,6 +47,6 @@ def supply_risk(compositions: Compositions) -> SupplyRisk:
     z = compositions.atomic_numbers.astype(np.int64)
     masses = atomic_masses()[z] * compositions.amounts
     share = masses / masses.sum(axis=1, keepdims=True)
-    index = np.where((z > 0)[:, :, None], _by_element()[z], 0.0)
+    index = np.where((z > 0)[:, :, None], element_supply_risk()[z], 0.0)
     weighted = (share[:, :, None] * index).sum(axis=1)
     return SupplyRisk(weighted[:, 0], weighted[:, 1])

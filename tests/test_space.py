@@ -1,5 +1,6 @@
 import hashlib
 import itertools
+import json
 import subprocess
 import sys
 import time
@@ -12,10 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softlyte.datasets.columns import PHASES
-from softlyte.datasets.formulas import Compositions, symbols
+from softlyte.datasets.formulas import Compositions, atomic_masses, symbols
+from softlyte.datasets.tables import load_table
+from softlyte.featurize.charge import is_charge_balanced
 from softlyte.screening.element_policy import builtin_policies
-from softlyte.screening.enumerate import CandidateChunk, enumerate_candidates, plan_candidates
+from softlyte.screening.enumerate import CandidateChunk, CandidatePlan, enumerate_candidates, plan_candidates
 from softlyte.screening.families import FAMILIES, MOBILE_IONS, classify_family, mobile_ion_of
+from softlyte.screening.prices import default_prices
 from softlyte.screening.space import Space, SpaceError, load_space, space_names
 
 KNOWN = [
@@ -270,13 +274,16 @@ amounts = st.lists(st.sampled_from([1, 2, 3, "1/2", "1/3", 0.25, 1.4]), min_size
     metals=st.lists(st.sampled_from(sorted(CATIONS)), min_size=2, max_size=4, unique=True),
     mobile=amounts,
     first=amounts,
-    second=amounts,
+    second=st.none() | amounts,
     oxygen=amounts,
     total=st.booleans(),
 )
 def test_any_family_is_balanced_distinct_and_complete(
     tmp_path_factory, metals, mobile, first, second, oxygen, total
 ):
+    """Against plain counting; `second` is None where both cations have the same amounts and are alike."""
+    second = first if second is None else second
+
     def listed(values: list) -> str:
         return "[" + ", ".join(f'"{v}"' if isinstance(v, str) else str(v) for v in values) + "]"
 
@@ -351,6 +358,84 @@ def test_users_own_policy_and_elements(tmp_path):
     }
 
 
+def test_policies_by_supply_risk_and_price(tmp_path):
+    own = """[policies.concentrated]
+max_hhi_production = 4000
+[policies.concentrated_reserves]
+max_hhi_reserve = 4100
+[policies.costly]
+max_price_usd_kg = 50
+[mobile_ions]"""
+    names = '["concentrated", "concentrated_reserves", "costly"]'
+    text = SMALL.replace('["toxic"]', names).replace("[mobile_ions]", own)
+    text = text.replace("Pb = 2", "Pb = 2\nY = 3\nTa = 5\nTm = 3\nCe = 3")
+    space = space_of(tmp_path, text.replace('slots.A = "Li"', 'slots.A = "Na"'))
+    left_out = {e.element: (e.policy, e.reason) for e in space.excluded}
+    assert left_out == {
+        "Li": (
+            "concentrated_reserves",
+            "supply risk of reserves 4,200 is above 4,100",
+        ),
+        "Y": ("concentrated", "supply risk of production 9,800 is above 4,000"),
+        "Ce": ("concentrated", "supply risk of production 9,500 is above 4,000"),
+        "Tm": ("concentrated", "supply risk of production 9,500 is above 4,000"),
+        "Br": ("concentrated_reserves", "supply risk of reserves 6,900 is above 4,100"),
+        "Ta": ("concentrated_reserves", "supply risk of reserves 4,800 is above 4,100"),
+        "Pb": ("costly", "price in its cheapest precursor is not known, so not below 50 USD/kg"),
+    }
+    present = {symbols()[z] for z in np.unique(plan_candidates(space).systems) if z}
+    assert present == {"Na", "Al", "Zr", "Sn", "O", "Cl"}
+
+
+def test_price_of_an_element_is_that_in_its_cheapest_precursor():
+    prices = default_prices()
+    usd = prices.usd_per_kg_of_element()
+    frame = load_table("precursors")
+    zirconium = frame[frame["cation"] == "Zr"]
+    mass = Compositions.from_formulas(zirconium["formula"])
+    share = mass.amount_of("Zr") * atomic_masses()[40] / mass.masses()
+    assert usd[40] == pytest.approx((zirconium["price_usd_kg"] / share).min())
+    assert np.isnan(usd[[0, 8, 17, 55, 69]]).all(), "no element, O, Cl, Cs and Tm have no priced precursor"
+
+
+def test_a_cation_more_electronegative_than_the_anion_never_meets_it(tmp_path):
+    text = SMALL.replace("Br = -1", "Br = -1\nS = -2\nTe = -2").replace("Pb = 2", "Pb = 2\nSe = 4\nAu = 3")
+    text = text.replace('["Al", "Zr", "Sn", "Pb"]', '["Al", "Se", "Au"]').replace(
+        '["Cl", "Br"], amount', '["Cl", "Te"], amount'
+    )
+    space = space_of(tmp_path, text)
+    # Pauling: Se 2.55, Au 2.54, Te 2.1, S 2.58; a difference of up to 0.3 is let pass.
+    assert set(space.out_of_order) == {("Se4+", "Te2-"), ("Au3+", "Te2-")}
+    systems = {frozenset(symbols()[z] for z in row if z) for row in plan_candidates(space).systems}
+    assert {"Li", "Al", "Te"} in systems
+    assert {"Li", "Se", "Cl"} in systems
+    assert not any({"Se", "Te"} <= system or {"Au", "Te"} <= system for system in systems)
+
+
+def test_mixtures_of_many_end_members_need_no_full_grid(tmp_path):
+    """Seven end members in twentieths: a full grid would have 19**7 rows, 27,132 add up to one."""
+    metals = ["Al", "Ga", "In", "Y", "La", "Sc", "Fe"]
+    slots = ["M" + "'" * k for k in range(len(metals))]
+    grid = "amount = { from = 0.05, to = 0.95, step = 0.05 }"
+    members = "\n".join(f'{{ formula = "{slot}X3", {grid} }},' for slot in slots)
+    text = f"""
+name = "many"
+mobile_ions = {{ Li = 1 }}
+anions = {{ Cl = -1 }}
+cations = {{ {", ".join(f"{metal} = 3" for metal in metals)} }}
+[[mixtures]]
+covers = "many end members"
+totals = [{{ of = {json.dumps([slot + "X3" for slot in slots])}, amount = 1 }}]
+end_members = [{{ formula = "LiX", amount = 1 }},
+{members}
+]
+slots.X = "Cl"
+"""
+    text += "\n".join(f'slots."{slot}" = "{metal}"' for slot, metal in zip(slots, metals, strict=True))
+    # Compositions of 20 into 7 positive parts: C(19, 6).
+    assert len(plan_candidates(space_of(tmp_path, text))) == 27_132
+
+
 def test_policies_state_reason_and_source():
     for policy in builtin_policies().values():
         assert policy.reason
@@ -358,11 +443,48 @@ def test_policies_state_reason_and_source():
         assert policy.elements
 
 
-def test_shipped_spaces_load():
-    assert "default" in space_names()
-    for name in space_names():
-        space = load_space(name)
-        assert len(plan_candidates(space)) > 0
+def test_shipped_spaces_load(shipped):
+    assert {"default", "doped-li2zrcl6", "funnel-32m", "oxychloride-glasses", "sodium"} <= shipped.keys()
+    for space, plan in shipped.values():
+        assert min(plan.origin_counts.values()) > 0, "a family that adds nothing should go"
         assert len(space.sha256) == 64
-        entries = (*space.spec.families, *space.spec.mixtures)
+        entries = (*space.spec.families, *space.spec.mixtures, *space.spec.substitutions)
         assert all(entry.covers for entry in entries), "every family says which electrolytes it covers"
+        rows = plan.at(np.random.default_rng(0).integers(len(plan), size=20_000)).compositions
+        assert is_balanced(space, rows).all()
+        assert is_charge_balanced(rows).all(), "neutral, and anions the more electronegative elements"
+
+
+FOUND_IN = {
+    "oxychloride-glasses": ["LiAlCl2.5O0.75", "Li2ZrOCl4", "Li1.75ZrCl4.75O0.5", "LiTaOCl4"],
+    "sodium": ["Na2.25Y0.25Zr0.75Cl6", "NaAlCl4", "NaTaCl6", "Na3PS4", "Na2.9375PS3.9375Cl0.0625"],
+    "funnel-32m": [f for f in KNOWN if f not in ("Li2.7In0.7Hf0.3Cl6",)],
+}
+
+
+@pytest.fixture(scope="module")
+def shipped() -> dict[str, tuple[Space, CandidatePlan]]:
+    """Every shipped space with its plan."""
+    spaces = {name: load_space(name) for name in space_names()}
+    return {name: (space, plan_candidates(space)) for name, space in spaces.items()}
+
+
+@pytest.mark.parametrize("name", FOUND_IN)
+def test_shipped_spaces_hold_known_electrolytes(name, shipped):
+    plan = shipped[name][1]
+    wanted = Compositions.from_formulas(FOUND_IN[name])
+    absent = [f for f, place in zip(FOUND_IN[name], plan.find(wanted), strict=True) if place < 0]
+    assert absent == []
+
+
+def test_the_large_space_is_planned_whole_and_read_anywhere(shipped):
+    plan = shipped["funnel-32m"][1]
+    assert len(plan) >= 32_600_000
+    assert len(plan) == sum(plan.origin_counts.values())
+    at = np.array([0, 123_456, len(plan) // 2, len(plan) - 3])
+    for start in at.tolist():
+        rows = plan.rows(start, start + 3).compositions
+        assert (rows.keys() == plan.at(np.arange(start, start + 3)).compositions.keys()).all()
+        # Two neighbours are one composition only as a crystal followed by its glass.
+        place = plan.find(rows)
+        assert ((place == np.arange(start, start + 3)) | (place == np.arange(start, start + 3) - 1)).all()

@@ -20,11 +20,11 @@ MISTAKES = [
     ("Al = 3", "Al = -3", "`cations.Al` has the value -3", "change the sign"),
     ("Al = 3", "Al = 3.5", "has the value 3.5", "write a whole number like 3"),
     ("Al = 3", "Ax = 3", "'Ax' is not the symbol of an element", "write one like 'Zr'"),
-    ("Pb = 2", "Cl = 3", "`anions.Cl`", "keep it in one table"),
+    ("Pb = 2", "Pb = 2\nCl = 3", "`anions.Cl`", "keep it in one table"),
     ('"Sn", "Pb"]', '"Sn", "Cd"]', "'Cd' is not declared", "use a group or an element declared"),
     ('"Sn", "Pb"]', '"Sn3+"]', "'Sn3+' is not declared", "write one of Sn2+, Sn4+"),
     ('"Sn", "Pb"]', '"metal"]', "contains itself", "take it out"),
-    ('metal = ["Al"', 'anions = ["Al"', "`groups.anions`", "lower-case words"),
+    ("[groups]", '[groups]\nanions = ["Al"]', "`groups.anions`", "lower-case words"),
     ("amount = [1, 2, 3]", "amount = [0, 2]", "an amount is not above zero", "leave the slot out"),
     (
         "amount = [1, 2, 3]",
@@ -63,7 +63,12 @@ MISTAKES = [
         "`limits.max_atoms`",
         "greater than or equal to 2",
     ),
-    ("[glass.formers]", "[limits]\nmax_atoms = 3\n[glass.formers]", "`families[1].name`", "or limits"),
+    (
+        'covers = "LiAlCl4"',
+        'covers = "LiAlCl4"\nlimits = { max_atoms = 3 }',
+        "`families[1].name`",
+        "or limits",
+    ),
     ("[groups]", "[policies.toxic]\nelements = []\nreason = ''\n[groups]", "shipped policy", "another name"),
 ]
 
@@ -108,3 +113,63 @@ def test_unreadable_files(tmp_path):
     head = SMALL[: SMALL.index("[[families]]")]
     with pytest.raises(SpaceError, match="neither families nor mixtures"):
         space_of(tmp_path, head)
+
+
+def test_all_mistakes_of_a_file_are_told_at_once(tmp_path):
+    text = SMALL
+    for old, new in (
+        ('exclude_policies = ["toxic"]', 'exclude_policies = ["toxik"]\nlimit = 3'),
+        ("Al = 3", "Al = -3"),
+        ('"Sn", "Pb"]', '"Sn", "Cd"]'),
+        ("slots.M = { species", 'slots.O = { species = "oxygn", amount = 1 }\nslots.M = { species'),
+        ('formula = "AX"', 'formula = "AX1.5"'),
+        ('slots.A = "Li"', 'slots.A = "Li"\nslots.Q = "Zr"'),
+        ("[glass.formers]", "[limits]\nmax_atoms = 0\n[glass.formers]"),
+        (
+            "[[mixtures]]",
+            '[[families]]\nname = "third"\ncovers = ""\nslots.A = { amount = [] }\n'
+            'slots.Xx = { amount = 1 }\n[[substitutions]]\ncovers = "none"\nparents = "Li3YCl6"\n'
+            'replace = [{ site = "Y", by = "Sn3+", amount = 0.1 }]\n[[mixtures]]',
+        ),
+    ):
+        assert old in text
+        text = text.replace(old, new, 1)
+    with pytest.raises(SpaceError) as error:
+        space_of(tmp_path, text)
+    sentences = str(error.value).splitlines()
+    told = [
+        "`limit` with the value 3 is not known; did you mean `limits`?",
+        "`limits.max_atoms`",
+        "`families[2].covers`",
+        "`families[2].slots.A.amount`",
+        "`families[2].slots.Xx`",
+        "`exclude_policies` has the value 'toxik'",
+        "`cations.Al` has the value -3",
+        "`groups.metal`",
+        "`families[1].slots.O.species`",
+        "`mixtures[1].end_members[1].formula`",
+        "'Y' is not declared",
+    ]
+    assert len(sentences) == len(told)
+    for part in told:
+        assert sum(part in sentence for sentence in sentences) == 1, part
+    assert "neutral" not in str(error.value), "an empty family may follow from the wrong charge"
+
+
+POLICY_MISTAKES = [
+    ("elements = ['Sn']", "the list of elements has no reason", 'add reason = "..."'),
+    ("reason = 'none'", "the policy leaves nothing out", "give it one of elements, max_hhi_production"),
+    ("max_hhi_production = 10001", "less than or equal to 10000", "change it accordingly"),
+    ("max_price_usd_kg = 0", "greater than 0", "change it accordingly"),
+    ("max_price_eur = 3", "`policies.own.max_price_eur`", "max_price_usd_kg"),
+]
+
+
+@pytest.mark.parametrize(("policy", "named", "remedy"), POLICY_MISTAKES)
+def test_a_policy_of_ones_own_is_checked(tmp_path, policy, named, remedy):
+    with pytest.raises(SpaceError) as error:
+        space_of(tmp_path, SMALL.replace("[groups]", f"[policies.own]\n{policy}\n[groups]"))
+    message = str(error.value)
+    assert "\n" not in message
+    assert named in message
+    assert remedy in message

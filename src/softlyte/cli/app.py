@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from softlyte.cli import cost, data, predict, pressure, screen, train, tune, window
+from softlyte.cli import cost, data, predict, pressure, screen, space, train, tune, window
 from softlyte.cli import version as version_verb
 from softlyte.cli.output import fail
 from softlyte.datasets.errors import UserError
@@ -45,6 +45,7 @@ app.command("window")(window.command)
 app.command("train")(train.command)
 app.command("tune")(tune.command)
 app.add_typer(data.app, name="data")
+app.add_typer(space.app, name="space")
 app.command("version")(version_verb.command)
 
 
