@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -190,7 +190,7 @@ class Compiler:
             template_provenance=np.full(len(templates), -1, np.int32),
         )
 
-    def pools(self, slots: dict[str, tuple[str, Sequence[str]]]) -> list[list[Species]]:
+    def pools(self, slots: Mapping[str, tuple[str, Sequence[str]]]) -> list[list[Species]]:
         """Return the species of each slot; raises one SpaceError for all slots that name none.
 
         Args:

@@ -298,7 +298,7 @@ def read_space_file(content: dict[str, Any], source: str, mistakes: Mistakes) ->
         elif first in ENTRIES:
             sound[first], numbers[first] = [], []
         elif first in _APART or first not in SpaceFile.model_fields:
-            sound.pop(first, None)
+            sound.pop(str(first), None)
         else:
             return None
     sound = {"name": "?"} | sound

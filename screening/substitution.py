@@ -57,7 +57,9 @@ def _of_parent(
     entry: Substitution, formula: str, key: str, limits: Limits, compiler: Compiler
 ) -> list[Pattern]:
     parent = _read_parent(entry, formula, key, compiler)
-    places = {f"{key}.parents.{name}": (formula, (name,)) for name in parent.names}
+    places: dict[str, tuple[str, tuple[str, ...]]] = {
+        f"{key}.parents.{name}": (formula, (name,)) for name in parent.names
+    }
     places |= {
         f"{key}.replace[{number}].by": (", ".join(one.by), one.by)
         for number, one in enumerate(entry.replace, start=1)

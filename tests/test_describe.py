@@ -1,6 +1,7 @@
 """What `softlyte space` says of a space, against laying it out."""
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from softlyte.screening.describe import describe_space, find_in_space
 from softlyte.screening.enumerate import enumerate_candidates
 from softlyte.screening.space import load_space
 
+ROOT = Path(__file__).parent.parent
 SPACES = Path(__file__).parent / "spaces"
 
 
@@ -95,6 +97,18 @@ def test_command_describes(tmp_path):
     assert "IARC group 2A: inorganic lead compounds" in shown.stdout
     as_json = run("describe", str(SPACES / "small.toml"), "--format", "json", "--examples", "1")
     assert json.loads(as_json.stdout)["candidates"] == described.candidates
+
+
+def test_the_file_in_the_documentation_is_a_space(tmp_path):
+    text = (ROOT / "docs" / "spaces.md").read_text(encoding="utf-8")
+    block = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert block is not None
+    (tmp_path / "mine.toml").write_text(block[1], encoding="utf-8")
+    described = describe_space(tmp_path / "mine.toml")
+    assert all(one.candidates for one in described.by_origin)
+    for name, candidates in re.findall(r"^\| `([\w-]+)` \| ([\d,]+) \|", text, re.MULTILINE):
+        if name != "funnel-32m":  # counted in test_space.py
+            assert f"{describe_space(name, examples=0).candidates:,}" == candidates, name
 
 
 def test_command_lists_and_finds():
