@@ -335,6 +335,62 @@ slots.X = {{ species = ["Cl", "F"], amount = "balance" }}
     assert is_balanced(space, rows).all()
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    metals=st.lists(st.sampled_from(["Al", "Ga", "Y", "Zr", "Hf"]), min_size=2, max_size=5, unique=True),
+    moles=st.lists(amounts, min_size=3, max_size=3),
+    equal=st.booleans(),
+    total=st.booleans(),
+)
+def test_any_mixture_is_distinct_and_complete(tmp_path_factory, metals, moles, equal, total):
+    """Three chlorides and Li2O against plain counting; with equal moles two of the chlorides are alike."""
+    states = {"Al": 3, "Ga": 3, "Y": 3, "Zr": 4, "Hf": 4}
+    first, second, third = moles[0], moles[0] if equal else moles[1], moles[2]
+
+    def listed(values: list) -> str:
+        return "[" + ", ".join(f'"{v}"' if isinstance(v, str) else str(v) for v in values) + "]"
+
+    text = f"""
+name = "random"
+mobile_ions = {{ Li = 1 }}
+anions = {{ O = -2, Cl = -1 }}
+cations = {{ {", ".join(f"{m} = {states[m]}" for m in metals)} }}
+[[mixtures]]
+covers = "anything"
+{'totals = [{ of = ["MCl3", "QCl3"], amount = [2, 3] }]' if total else ""}
+end_members = [
+  {{ formula = "Li2O", amount = [0.5, 1] }},
+  {{ formula = "MCl3", amount = {listed(first)} }},
+  {{ formula = "QCl3", amount = {listed(second)} }},
+  {{ formula = "RCl4", amount = {listed(third)} }},
+]
+slots.M = "cations"
+slots.Q = "cations"
+slots.R = "cations"
+"""
+    expected = set()
+    grids = ([Fraction(str(v)) for v in grid] for grid in ([0.5, 1], first, second, third))
+    for o, x, y, z in itertools.product(*grids):
+        for one, two, three in itertools.permutations(metals, 3):
+            neutral = (states[one], states[two], states[three]) == (3, 3, 4)
+            if neutral and (not total or x + y in (2, 3)):
+                parts = {"Li": 2 * o, "O": o, one: x, two: y, three: z, "Cl": 3 * (x + y) + 4 * z}
+                whole = sum(parts.values())
+                expected.add(tuple(sorted((symbols().index(s), v / whole) for s, v in parts.items())))
+    folder = tmp_path_factory.mktemp("mixture")
+    if not expected:
+        with pytest.raises(SpaceError, match="no neutral composition"):
+            space_of(folder, text)
+        return
+    rows = joined(enumerate_candidates(space_of(folder, text), chunk_size=50)).compositions
+    found = [
+        tuple((int(z), Fraction(int(n), int(row.sum()))) for z, n in zip(numbers, row, strict=True) if z)
+        for numbers, row in zip(rows.atomic_numbers, rows.integer_amounts(), strict=True)
+    ]
+    assert len(found) == len(set(found))
+    assert set(found) == expected
+
+
 def test_incompatible_species_never_meet(tmp_path):
     text = SMALL.replace("[groups]", '[[incompatible]]\npair = ["Sn2+", "Br"]\n[groups]')
     rows = joined(enumerate_candidates(space_of(tmp_path, text))).compositions
