@@ -65,7 +65,7 @@ def known_pressures(model: Predictor) -> str:
             low, high = 10.0 ** seen.loc[label, ["low", "high"]].to_numpy(float)
             electrode = " (alkali metal)" if seen.loc[label, "alkali_metal"] else ""
             published.append((f"{low:.3g}-{high:.3g}" if low > 0 else f"<= {high:.3g}") + electrode)
-        columns = sampled_columns(judged, TARGET_MPA)
+        columns = sampled_columns(judged)
         body.append(
             [
                 name,
@@ -220,7 +220,7 @@ def speed() -> str:
     judged.pressure.median(), judged.pressure.interval()
     lines.append(["median and interval of the pressure", f"{time.process_time() - start:.1f}"])
     start = time.process_time()
-    sampled_columns(judged, TARGET_MPA)
+    sampled_columns(judged)
     lines.append(["nine sampled properties with intervals", f"{time.process_time() - start:.1f}"])
     return markdown_table(["step, 20,000 rows on one thread", "CPU seconds"], lines)
 

@@ -58,6 +58,7 @@ PREDICT_COLUMNS = with_intervals(
         "fabrication_pressure_mpa",
         "cost_usd_kg",
         "cost_usd_l",
+        "cost_usd_m2",
         "p_all_targets",
         "nearest_known",
         "distance_to_known",
@@ -134,7 +135,7 @@ COST_COLUMNS = with_intervals(
 """Columns of `softlyte cost`, in order."""
 
 CURRENCY_COLUMNS = ("currency", "cost_currency_kg", "cost_currency_l")
-"""Columns that `softlyte cost --currency` adds."""
+"""Columns that `--currency` adds."""
 
 CANDIDATE_COLUMNS = ("rank", *PREDICT_COLUMNS, "pareto_front", "precursor_route")
 """Columns of `candidates.csv`, in order."""

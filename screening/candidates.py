@@ -85,18 +85,11 @@ class SpaceSource:
 
     def rows(self, start: int, stop: int) -> Candidates:
         """Return candidates start..stop (stop excluded) of the space or of the sample."""
-        stop = min(stop, len(self))
-        if self._blocks is None:
-            chunk = self._plan.rows(start, stop)
-            return Candidates(np.arange(start, start + len(chunk)), chunk.compositions, chunk.phase)
-        parts = []
-        for number in range(start // SAMPLE_BLOCK, -(-stop // SAMPLE_BLOCK) + 1):
-            if number < len(self._blocks):
-                begin = int(self._blocks[number]) * SAMPLE_BLOCK
-                chunk = self._plan.rows(begin, begin + SAMPLE_BLOCK)
-                parts.append(Candidates(begin + np.arange(len(chunk)), chunk.compositions, chunk.phase))
-        skipped = start // SAMPLE_BLOCK * SAMPLE_BLOCK
-        return Candidates.concatenate(parts).take(slice(start - skipped, stop - skipped))
+        row = np.arange(start, min(stop, len(self)))
+        if self._blocks is not None:
+            # Only the last block of a space may be short, and it is the last of the sample too.
+            row = self._blocks[row // SAMPLE_BLOCK] * SAMPLE_BLOCK + row % SAMPLE_BLOCK
+        return Candidates(row, *self._plan.chosen(row))
 
 
 class InputSource:

@@ -2,7 +2,9 @@
 
 The members of an ensemble are equally likely models of the world. Within one member the properties are
 taken as independent; what the members share (one believes a material soft and dense, another the reverse)
-is kept, because the product over targets is formed within each member before the mean over members.
+is kept, because the product over targets is formed within each member before the mean over members. A
+target on what follows from several properties, such as the conductivity of a pellet at the operating
+pressure, is judged together with the targets on those properties (`softlyte.screening.shared`).
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ from scipy.special import ndtr
 from softlyte.datasets.columns import PHASES
 from softlyte.datasets.formulas import Compositions
 from softlyte.models.predictions import Predictions, PropertyPrediction
-from softlyte.screening.cost import CostResult, precursor_cost
+from softlyte.screening.cost import CostResult
+from softlyte.screening.costing import Costing, default_costing
 from softlyte.screening.glass_transition import GlassTransition, glass_transition
 from softlyte.screening.pressure import GLASS, MECHANISMS, Conditions, StackPressure, stack_pressure
-from softlyte.screening.prices import PriceTable
-from softlyte.screening.recipes import precursor_routes
-from softlyte.screening.targets import TARGET_COLUMNS, Target, Targets, load_targets
+from softlyte.screening.sampled import sampled_columns
+from softlyte.screening.shared import shared_probability, shares_draws
+from softlyte.screening.targets import DRAWN_COLUMNS, TARGET_COLUMNS, Target, Targets, load_targets
 
 FloatArray = NDArray[np.float64]
 
@@ -51,6 +54,7 @@ class Assessment:
         cost: precursor cost per kilogram.
         transition: where the glass transition in `predictions` comes from.
         conditions: under which the pressure is asked for.
+        costing: what the cost was reckoned with.
     """
 
     phase: NDArray[np.uint8]
@@ -59,6 +63,7 @@ class Assessment:
     cost: CostResult
     transition: GlassTransition
     conditions: Conditions
+    costing: Costing
 
     def __len__(self) -> int:
         return len(self.phase)
@@ -71,12 +76,15 @@ class Assessment:
     def median(self, column: str) -> FloatArray:
         """Return the median of one target column in its unit, [N]; NaN where unknown."""
         source = TARGET_COLUMNS[column]
+        if column in DRAWN_COLUMNS:
+            return sampled_columns(self)[column][0]
         if source == "stack_pressure_mpa":
             return self.pressure.median()
         if source == "cost_usd_kg":
             return self.cost.usd_kg
-        if source == "cost_usd_l":
-            return self.cost.usd_kg * self.predictions["density_g_cm3"].median()
+        if source in ("cost_usd_l", "cost_usd_m2"):
+            litre = self.cost.usd_kg * self.predictions["density_g_cm3"].median()
+            return litre * self.costing.litres_per_m2 if source == "cost_usd_m2" else litre
         values = self.predictions[source].median()
         if column == "sigma_ms_cm":
             return values * 1e3
@@ -87,10 +95,16 @@ class Assessment:
     def member_probability(self, target: Target) -> FloatArray:
         """Return each member's probability that a target is met, [E, N]; 0 where the value is unknown."""
         source = TARGET_COLUMNS[target.column]
+        if target.column in DRAWN_COLUMNS:
+            return shared_probability(self, [target])
         if source == "stack_pressure_mpa":
             below = self.pressure.member_probability_below(target.value)
-        elif source in ("cost_usd_kg", "cost_usd_l"):
-            below = self._cost_below(target.value, per_litre=source == "cost_usd_l")
+        elif source == "cost_usd_kg":
+            below = self._cost_below(target.value, per_litre=False)
+        elif source == "cost_usd_l":
+            below = self._cost_below(target.value, per_litre=True)
+        elif source == "cost_usd_m2":
+            below = self._cost_below(target.value / self.costing.litres_per_m2, per_litre=True)
         else:
             below = self.predictions[source].member_probability_below(_own_unit(target))
         if _of_glass(target.column):
@@ -116,7 +130,11 @@ class Assessment:
                 mean = np.maximum(density.member_mean, 1e-2)
                 log_mean, log_sd = np.log(mean), density.member_sd / mean
             centre, variance = centre + log_mean, variance + log_sd**2
-        return ndtr((np.log(limit) - centre) / np.sqrt(variance))
+        gap, spread = np.log(limit) - centre, np.sqrt(variance)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            below = ndtr(gap / spread)
+        # A price level is a scenario: its cost per kilogram has no scatter. NaN stays NaN.
+        return np.where(spread == 0, gap >= 0, below)
 
 
 def _of_glass(column: str) -> bool:
@@ -137,7 +155,7 @@ def assess(
     predictions: Predictions,
     overrides: Mapping[str, PropertyPrediction] | None = None,
     conditions: Conditions | None = None,
-    prices: PriceTable | None = None,
+    costing: Costing | None = None,
     cost: CostResult | None = None,
 ) -> Assessment:
     """Put together what targets are judged by.
@@ -152,11 +170,12 @@ def assess(
         overrides: distributions that replace or complete the ensemble's, [E, N] each, for example
             e_above_hull_ev_atom from a hull calculation. NaN marks rows where the value is unknown.
         conditions: use temperature, wanted contact and electrode; None for the defaults.
-        prices: None for the shipped table.
-        cost: already known cost; None computes it.
+        costing: prices, route and layer; None for the shipped prices.
+        cost: already known cost by that costing; None computes it.
     """
     phase = np.asarray(phase)
     conditions = Conditions() if conditions is None else conditions
+    costing = default_costing() if costing is None else costing
     given = dict(overrides or {})
     transition = _transition(compositions, phase, predictions, given.get("glass_transition_k"))
     properties = {**predictions.properties, "glass_transition_k": transition.prediction, **given}
@@ -165,9 +184,10 @@ def assess(
         phase=phase,
         predictions=merged,
         pressure=stack_pressure(merged, phase, conditions),
-        cost=precursor_cost(compositions, prices) if cost is None else cost,
+        cost=costing.cost(compositions) if cost is None else cost,
         transition=transition,
         conditions=conditions,
+        costing=costing,
     )
 
 
@@ -193,15 +213,25 @@ def _transition(
 def joint_probability(assessment: Assessment, targets: Targets | None = None) -> FloatArray:
     """Return the probability that every target holds, [N].
 
-    The mean over members of the product over targets of the member's probabilities. A target whose
+    The mean over members of the product over targets of the member's probabilities, where targets that
+    share draws with one of DRAWN_COLUMNS are one factor. A target whose
     distribution is still missing (see LATER) is left out; `left_out` names those. Where a distribution is
     there but a row's value is unknown (NaN), the row does not meet the target: its probability is 0.
     """
     targets = load_targets() if targets is None else targets
     product = np.ones(assessment.pressure.flow_weight.shape)
+    drawn = any(target.column in DRAWN_COLUMNS for target in targets.target)
+    together = [t for t in targets.target if drawn and shares_draws(t.column)]
     for target in targets.target:
-        if assessment.has(target):
+        if assessment.has(target) and target not in together:
             product *= assessment.member_probability(target)
+    if together:
+        joint = shared_probability(assessment, together)
+        # No set of targets is likelier than one of them; finitely many draws could say so by a hair.
+        for target in together:
+            if target.column not in DRAWN_COLUMNS:
+                joint = np.minimum(joint, assessment.member_probability(target))
+        product *= joint
     return product.mean(axis=0)
 
 
@@ -216,7 +246,7 @@ def decide(
     predictions: Predictions,
     targets: Targets | None = None,
     overrides: Mapping[str, PropertyPrediction] | None = None,
-    prices: PriceTable | None = None,
+    costing: Costing | None = None,
     details: bool = True,
 ) -> pd.DataFrame:
     """Return the decision columns of N materials, one row each, in the order given.
@@ -227,7 +257,7 @@ def decide(
     Arguments as in `assess`; targets, which state the conditions too, None means the shipped defaults.
     """
     targets = load_targets() if targets is None else targets
-    assessment = assess(compositions, phase, predictions, overrides, targets.conditions, prices)
+    assessment = assess(compositions, phase, predictions, overrides, targets.working_conditions(), costing)
     lower, upper = assessment.pressure.interval()
     table: dict[str, object] = {
         "stack_pressure_mpa": assessment.pressure.median(),
@@ -239,7 +269,7 @@ def decide(
         "p_all_targets": joint_probability(assessment, targets),
     }
     if details:
-        routes = precursor_routes(compositions, prices)
+        routes = assessment.costing.routes(compositions)
         table["pressure_mechanism"] = np.array(MECHANISMS)[assessment.pressure.mechanism()]
         table["cost_usd_kg_lower"], table["cost_usd_kg_upper"] = assessment.cost.interval()
         table["precursor_route"] = [str(route) for route in routes]

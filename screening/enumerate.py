@@ -97,15 +97,13 @@ class CandidatePlan:
 
     def at(self, row: NDArray[np.int64]) -> CandidateChunk:
         """Lay out the candidates at N places of the order, [N], each from 0 to the plan's length less one."""
-        system = np.searchsorted(self.first_row, row, side="right") - 1
-        place = self.table_start[system] + row - self.first_row[system]
-        written = self.amounts[place].astype(np.float64) / self.divisor[place][:, None]
-        compositions = Compositions(self.systems[system], written)
+        compositions, phase = self.chosen(row)
+        system, place = self._places(row)
         decided = self.provenance[place]
         provenance = np.where(decided >= 0, decided, self.system_provenance[system, self.source[place]])
         return CandidateChunk(
             compositions,
-            self.phase[place],
+            phase,
             mobile_ion_of(compositions),
             classify_family(compositions),
             provenance.astype(np.int32),
@@ -126,9 +124,20 @@ class CandidatePlan:
             system = index.get(np.pad(present, (0, max(width - len(present), 0))).tobytes())
             if system is not None:
                 places = np.arange(self.first_row[system], self.first_row[system + 1])
-                same = np.flatnonzero(self.at(places).compositions.keys() == keys[row])
+                same = np.flatnonzero(self.chosen(places)[0].keys() == keys[row])
                 found[row] = places[same[0]] if len(same) else -1
         return found
+
+    def chosen(self, row: NDArray[np.int64]) -> tuple[Compositions, NDArray[np.uint8]]:
+        """Return composition and phase of the candidates at N places, all that a screening needs of them."""
+        system, place = self._places(row)
+        written = self.amounts[place].astype(np.float64) / self.divisor[place][:, None]
+        return Compositions(self.systems[system], written), self.phase[place]
+
+    def _places(self, row: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the system of each candidate, and its place in the tables, [N] each."""
+        system = np.searchsorted(self.first_row, row, side="right") - 1
+        return system, self.table_start[system] + row - self.first_row[system]
 
     def chunks(self, chunk_size: int = 200_000, start: int = 0) -> Iterator[CandidateChunk]:
         """Yield candidates from row `start` on, `chunk_size` at a time (the last chunk may be shorter)."""

@@ -15,13 +15,12 @@ from softlyte.datasets.columns import PHASES, PREDICT_COLUMNS
 from softlyte.datasets.formulas import Compositions
 from softlyte.featurize.phase_diagram import HullStore
 from softlyte.models.predictions import Predictions, PropertyPrediction
-from softlyte.screening.cost import per_litre
+from softlyte.screening.costing import Costing
 from softlyte.screening.decision import Assessment, assess, flags, joint_probability
 from softlyte.screening.families import FAMILIES, MOBILE_IONS, classify_family, mobile_ion_of
 from softlyte.screening.glass_transition import SOURCES
 from softlyte.screening.known import nearest_known
 from softlyte.screening.pressure import MECHANISMS, MODULI, Conditions
-from softlyte.screening.recipes import precursor_routes
 from softlyte.screening.sampled import sampled_columns
 from softlyte.screening.stability import HULL_BASES, Stability, stability
 from softlyte.screening.targets import Targets
@@ -77,6 +76,7 @@ def evaluate(
     hull: HullStore,
     progress: Callable[[int], None] | None = None,
     conditions: Conditions | None = None,
+    costing: Costing | None = None,
 ) -> Evaluation:
     """Predict, place on the hull and price N compositions.
 
@@ -87,25 +87,31 @@ def evaluate(
         hull: formation energies of known phases.
         progress: called with the number of distinct compositions whose hull was just finished.
         conditions: under which the stack pressure is asked for; None for the defaults.
+        costing: prices, route and layer; None for the shipped prices.
     """
     predictions = predictor.predict(compositions, phase)
     stable = stability(compositions, predictions["formation_energy_ev_atom"], hull, progress)
     overrides = {HULL_ENERGY: stable.e_above_hull}
     for name, window in (("reduction_v", stable.reduction_v), ("oxidation_v", stable.oxidation_v)):
         overrides[name] = window.where_known(predictions[name])
-    assessment = assess(compositions, phase, predictions, overrides, conditions)
+    assessment = assess(compositions, phase, predictions, overrides, conditions, costing)
     return Evaluation(compositions, phase, stable, assessment)
 
 
 def result_table(evaluation: Evaluation, targets: Targets) -> pd.DataFrame:
     """Return PREDICT_COLUMNS and precursor_route of N evaluated compositions, in the order given.
 
+    A costing in another currency than USD adds CURRENCY_COLUMNS.
+
     Energies above the hull are shown from 0 up: below the hull of its competitors a phase is stable.
     Windows are the hull's; `hull_basis` names the rows that have no hull and keep the network's.
     """
     assessment, compositions = evaluation.assessment, evaluation.compositions
     predictions, stable = assessment.predictions, evaluation.stability
-    routes = precursor_routes(compositions)
+    costing = assessment.costing
+    routes = costing.routes(compositions)
+    costs = costing.columns(assessment.cost, predictions["density_g_cm3"])
+    currency = costing.currency_columns(costs)
     ion = mobile_ion_of(compositions)
     names, distance = nearest_known(compositions)
     lower, upper = assessment.pressure.interval()
@@ -121,8 +127,8 @@ def result_table(evaluation: Evaluation, targets: Targets) -> pd.DataFrame:
         "pressure_modulus": np.array(MODULI)[assessment.pressure.modulus()],
         "p_flow": assessment.pressure.p_flow(),
         "p_below_target_pressure": assessment.pressure.probability_below(targets.pressure_mpa()),
-        **_ends("cost_usd_kg", (assessment.cost.usd_kg, *assessment.cost.interval())),
-        **_ends("cost_usd_l", per_litre(assessment.cost, predictions["density_g_cm3"])),
+        **costs,
+        **currency,
         "p_all_targets": joint_probability(assessment, targets),
         "nearest_known": names,
         "distance_to_known": distance,
@@ -135,7 +141,7 @@ def result_table(evaluation: Evaluation, targets: Targets) -> pd.DataFrame:
         "flags": _with_hull_flags(flags(assessment, [r.estimated for r in routes]), stable),
         "precursor_route": [str(route) for route in routes],
     }
-    for name, (median, low, high) in sampled_columns(assessment, targets.pressure_mpa()).items():
+    for name, (median, low, high) in sampled_columns(assessment).items():
         columns |= {name: median, f"{name}_lower": low, f"{name}_upper": high}
     for name in (
         "youngs_modulus_gpa",
@@ -154,14 +160,7 @@ def result_table(evaluation: Evaluation, targets: Targets) -> pd.DataFrame:
         columns["log10_" + name] = np.log10(values)
     for name, values in _with_interval(HULL_ENERGY, predictions[HULL_ENERGY]).items():
         columns[name] = np.maximum(values, 0.0)  # keeps NaN
-    return pd.DataFrame(columns)[[*PREDICT_COLUMNS, "precursor_route"]]
-
-
-def _ends(
-    name: str, values: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
-) -> dict[str, NDArray[np.float64]]:
-    """Return median, lower and upper end under the column's name and its `_lower` and `_upper`."""
-    return dict(zip((name, f"{name}_lower", f"{name}_upper"), values, strict=True))
+    return pd.DataFrame(columns)[[*PREDICT_COLUMNS, "precursor_route", *currency]]
 
 
 def _with_interval(

@@ -17,7 +17,7 @@ from softlyte.screening.contact import contact_for_resistance, elastic_pressure_
 from softlyte.screening.decision import Assessment, assess
 from softlyte.screening.evaluate import PropertyPredictor
 from softlyte.screening.glass_transition import SOURCES, reference_labels
-from softlyte.screening.inputs import InputError, check_rows, rows_from_formulas
+from softlyte.screening.inputs import InputError, check_rows, rows_from_formulas, usable
 from softlyte.screening.mechanics import mechanics
 from softlyte.screening.parameters import parameter
 from softlyte.screening.pressure import MECHANISMS, MODULI, Conditions, StackPressure
@@ -121,12 +121,10 @@ def explain_pressure(
         UserError: targets, weights, device or conditions cannot be used.
     """
     aims = targets if isinstance(targets, Targets) else load_targets(targets)
-    conditions = aims.conditions if conditions is None else conditions
+    conditions = aims.working_conditions() if conditions is None else conditions
     model = Predictor.load(weights, device) if predictor is None else predictor
     inputs = check_rows(rows_from_formulas(formulas), model.known_elements, phase)
-    if inputs.rejected:
-        first = inputs.rejected[0]
-        raise InputError(f"formula {first.row}, {first.value!r}: {first.reason}")
+    usable(inputs.rejected)
     predictions = model.predict(inputs.compositions, inputs.phase)
     reports = []
     for row, formula in enumerate(inputs.compositions.formulas()):
@@ -142,7 +140,7 @@ def explain_pressure(
 
 def _report(formula: str, judged: Assessment, target_mpa: float) -> PressureReport:
     predictions, pressure, transition = judged.predictions, judged.pressure, judged.transition
-    values = {name: _triple(*ends) for name, ends in sampled_columns(judged, target_mpa).items()}
+    values = {name: _triple(*ends) for name, ends in sampled_columns(judged).items()}
     values["youngs_modulus_gpa"] = _triple(
         predictions["youngs_modulus_gpa"].median(), *predictions["youngs_modulus_gpa"].interval()
     )
@@ -253,8 +251,8 @@ def _words(report: PressureReport) -> list[str]:
     lines += [
         "",
         "Pellet",
-        f"  Keeps {_interval(v['conductivity_kept'])} of its conductivity at {report.target_mpa:g} MPa: "
-        f"{_interval(v['sigma_at_pressure_ms_cm'], 'mS/cm')}",
+        f"  Keeps {_interval(v['conductivity_kept'])} of its conductivity at "
+        f"{asked.working_pressure_mpa:g} MPa: {_interval(v['sigma_at_pressure_ms_cm'], 'mS/cm')}",
         f"  Pressed to 90% density with {_interval(v['fabrication_pressure_mpa'], 'MPa')}",
     ]
     if report.applicability < 0.05:

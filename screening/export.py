@@ -93,6 +93,21 @@ def check_file_place(path: Path) -> None:
     check_writable(path.parent)
 
 
+def check_free(path: Path) -> None:
+    """Raise OutputError if a result at this path, or refused rows beside it, would be written over.
+
+    A rejected.csv that lists nothing may be replaced.
+    """
+    beside = path.parent / REJECTED_FILE
+    taken = [path] if path.exists() else []
+    if beside.exists() and beside.read_bytes().count(b"\n") > 1:
+        taken.append(beside)
+    if taken:
+        raise OutputError(
+            f"{' and '.join(map(str, taken))} would be written over; give another --out or add --overwrite"
+        )
+
+
 def check_writable(folder: Path) -> None:
     """Make the folder and try to write in it; raises OutputError with the reason."""
     probe = folder / f".softlyte.{os.getpid()}.tmp"
@@ -109,12 +124,12 @@ def check_writable(folder: Path) -> None:
 
 
 def write_rejected(folder: Path, rejected: Iterable[RejectedRow]) -> Path:
-    """Write refused input rows to rejected.csv in a folder, the header alone if there are none."""
+    """Write refused and repeated rows to rejected.csv in a folder, the header alone if there are none."""
     path = folder / REJECTED_FILE
     write_csv(path, rejected_frame(rejected))
     return path
 
 
 def rejected_frame(rejected: Iterable[RejectedRow]) -> pd.DataFrame:
-    """Return refused input rows as a table with the columns row, value, reason."""
-    return pd.DataFrame(list(rejected), columns=list(RejectedRow._fields))
+    """Return input rows without a result of their own as a table with the columns row, value, reason."""
+    return pd.DataFrame([row[:3] for row in rejected], columns=list(RejectedRow._fields[:3]))

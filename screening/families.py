@@ -14,6 +14,8 @@ The name says which anions a material holds, as in the literature on solid elect
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Element
@@ -74,6 +76,7 @@ _MAX_GROUP_2_SHARE = 0.1
 (Braga 2014, doi 10.1039/C3TA15087A) is one, LiMgOCl is not."""
 
 
+@lru_cache(maxsize=1)
 def _marks() -> NDArray[np.uint16]:
     marks = np.full(MAX_ATOMIC_NUMBER + 1, _FRAMEWORK, dtype=np.uint16)
     marks[0] = 0
@@ -83,6 +86,7 @@ def _marks() -> NDArray[np.uint16]:
         marks[Element(symbol).Z] = _FOREIGN
     for symbol, bit in _BIT.items():
         marks[Element(symbol).Z] = bit
+    marks.flags.writeable = False
     return marks
 
 

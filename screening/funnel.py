@@ -28,6 +28,7 @@ from softlyte.datasets.columns import CANDIDATE_COLUMNS
 from softlyte.datasets.tables import load_card, table_names
 from softlyte.models.predictor import Predictor
 from softlyte.screening.candidates import Candidates, InputSource, Source, SpaceSource
+from softlyte.screening.costing import Costing, default_costing
 from softlyte.screening.enumerate import plan_candidates
 from softlyte.screening.evaluate import PropertyPredictor, default_hull, evaluate
 from softlyte.screening.export import REJECTED_FILE, check_writable, write_csv, write_rejected
@@ -60,11 +61,11 @@ class ScreenResult:
 
     Attributes:
         folder: holds candidates.csv, funnel.csv, rejected.csv and run.json.
-        candidates: ranked, CANDIDATE_COLUMNS.
+        candidates: ranked, CANDIDATE_COLUMNS (and CURRENCY_COLUMNS if asked for).
         funnel: what each tier removed.
         settled_ranks: first ranks that no candidate without a hull calculation reaches by the networks'
             estimate of it; a larger `refine` raises the number.
-        rejected: input rows that were refused.
+        rejected: input rows that were refused or repeat another.
     """
 
     folder: Path
@@ -88,6 +89,7 @@ def screen(
     overwrite: bool = False,
     predictor: PropertyPredictor | None = None,
     progress: Progress | None = None,
+    costing: Costing | None = None,
 ) -> ScreenResult:
     """Screen a space (or own candidates) and write the ranked ones into a folder.
 
@@ -107,6 +109,8 @@ def screen(
         overwrite: replace another run's results in the folder.
         predictor: an ensemble already loaded, in place of `weights`.
         progress: see `Progress`.
+        costing: prices, route and layer (`softlyte.screening.costing.load_costing`); None for the shipped
+            prices.
 
     Raises:
         UserError: space, candidates, targets, weights or folder cannot be used.
@@ -119,6 +123,7 @@ def screen(
     if space is not None and candidates is not None:
         raise InputError("a space and a file of candidates were given; give one of them")
     aims = targets if isinstance(targets, Targets) else load_targets(targets)
+    reckoned = default_costing() if costing is None else costing
     rows = None if candidates is None else read_rows(candidates)
     loaded = load_space(space) if rows is None else None
     model = Predictor.load(weights, device) if predictor is None else predictor
@@ -127,12 +132,13 @@ def screen(
         "command": "screen",
         **_origin(loaded, candidates),
         "targets": [target.model_dump() for target in aims.target],
-        "conditions": asdict(aims.conditions),
+        "conditions": asdict(aims.working_conditions()),
+        "costing": reckoned.record(),
         "top": top,
         "refine": max(refine, top),
         "limit": limit,
         "seed": seed,
-        "cost_ceiling_usd_kg": None if loaded is None else cost_ceiling(aims),
+        "cost_ceiling_usd_kg": None if loaded is None else cost_ceiling(aims, reckoned),
         "device": str(getattr(model, "device", device)),
         "weights_sha256": model.weights_sha256,
         "tables_sha256": {name: load_card(name).sha256 for name in table_names()},
@@ -147,7 +153,7 @@ def screen(
             raise InputError(
                 f"none of the rows of {candidates} can be used; {folder / REJECTED_FILE} says why"
             )
-        result = _run(record, source, offered, model, aims, config, progress)
+        result = _run(record, source, offered, model, aims, reckoned, config, progress)
     except BaseException as error:
         record.fail(error)
         raise
@@ -170,6 +176,7 @@ def _run(
     offered: int,
     model: PropertyPredictor,
     targets: Targets,
+    costing: Costing,
     config: dict[str, Any],
     progress: Progress | None,
 ) -> tuple[pd.DataFrame, list[FunnelRow], int]:
@@ -181,8 +188,8 @@ def _run(
 
     def score(start: int) -> _Scored:
         chunk = source.rows(start, start + CHUNK_ROWS)
-        left, cost, fallen = filter_tier(chunk, model.known_elements, ceiling)
-        return _Scored(left, network_tier(left, cost, model, targets), fallen, len(chunk))
+        left, cost, fallen = filter_tier(chunk, model.known_elements, ceiling, costing)
+        return _Scored(left, network_tier(left, cost, model, targets, costing), fallen, len(chunk))
 
     with record.timed("network"):
         for scored in _in_parallel(score, range(0, len(source), CHUNK_ROWS), model):
@@ -195,7 +202,7 @@ def _run(
     predicted = funnel[-1].left
     beaten = f"not among the best {config['refine']} without the hull"
     funnel += tier_rows("network", predicted, {beaten: predicted - len(chosen)})
-    table, settled = pd.DataFrame(columns=list(CANDIDATE_COLUMNS)), 0
+    table, settled = pd.DataFrame(columns=[*CANDIDATE_COLUMNS, *costing.currency_names]), 0
     if len(chosen):
         distinct, solved = len(np.unique(chosen.compositions.keys())), 0
 
@@ -206,7 +213,13 @@ def _run(
 
         with record.timed("hull"):
             evaluation = evaluate(
-                chosen.compositions, chosen.phase, model, default_hull(), advance, targets.conditions
+                chosen.compositions,
+                chosen.phase,
+                model,
+                default_hull(),
+                advance,
+                targets.working_conditions(),
+                costing,
             )
         with record.timed("decision"):
             table = decision_tier(evaluation, chosen.place, targets, config["top"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,18 +36,24 @@ class InputError(UserError):
     """A file or argument that cannot be used at all; the message names it and the remedy."""
 
 
+class RepeatedWarning(UserWarning):
+    """A formula given to a function repeats an earlier one and is kept once."""
+
+
 class RejectedRow(NamedTuple):
-    """One input row that was refused.
+    """One input row that has no result of its own: refused, or a repetition of an earlier one.
 
     Attributes:
         row: row number as a spreadsheet counts (the header is row 1), or the position of an argument.
         value: the cell as it was given.
         reason: one sentence with the remedy.
+        repeats: number of the row that it repeats, which holds its result; 0 for a refused row.
     """
 
     row: int
     value: str
     reason: str
+    repeats: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ class Inputs:
         compositions: N compositions.
         phase: [N] uint8, index into `softlyte.datasets.columns.PHASES`.
         row: [N] int64, the input row each came from.
-        rejected: refused rows, by row number.
+        rejected: refused and repeated rows, by row number.
     """
 
     compositions: Compositions
@@ -129,7 +136,8 @@ def check_rows(rows: InputRows, known_elements: NDArray[np.bool_], phase: str | 
     """Parse and check rows; see `Inputs`.
 
     Refused are formulas that cannot be read, hold neither Li nor Na, hold an element outside the model,
-    or are not charge balanced, unknown phases, and repetitions of an earlier row.
+    or are not charge balanced, and unknown phases. A repetition of an earlier row is no mistake: it is kept
+    once and listed with the row that it repeats.
 
     Args:
         rows: what was read.
@@ -151,24 +159,49 @@ def check_rows(rows: InputRows, known_elements: NDArray[np.bool_], phase: str | 
     compositions, position = _narrow(compositions[good]), position[good]
     kept, kept_phase, kept_row = [], [], []
     first: dict[tuple[bytes, int], int] = {}  # (composition, phase) -> input row
+    repeats: dict[int, int] = {}
     for k, (i, key) in enumerate(zip(position.tolist(), compositions.keys(), strict=True)):
         codes = phases[i] or ()
         names = [(key.tobytes(), code) for code in codes]
         new = [name for name in names if name not in first]
         if not new:
-            reasons[i] = f"it repeats row {first[names[0]]}; nothing to do, the composition is kept once"
+            repeats[i] = first[names[0]]
+            reasons[i] = f"it repeats row {repeats[i]}; nothing to do, the composition is kept once"
         for name in new:
             first[name] = rows.row[i]
             kept.append(k)
             kept_phase.append(name[1])
             kept_row.append(rows.row[i])
-    rejected += [RejectedRow(rows.row[i], rows.formula[i], text) for i, text in reasons.items() if text]
+    rejected += [
+        RejectedRow(rows.row[i], rows.formula[i], text, repeats.get(i, 0))
+        for i, text in reasons.items()
+        if text
+    ]
     return Inputs(
         compositions[np.array(kept, dtype=np.int64)],
         np.array(kept_phase, dtype=np.uint8),
         np.array(kept_row, dtype=np.int64),
         sorted(rejected, key=lambda r: r.row),
     )
+
+
+def refused(rows: Sequence[RejectedRow]) -> list[RejectedRow]:
+    """Return the rows that could not be used, without the repetitions of usable ones."""
+    return [row for row in rows if not row.repeats]
+
+
+def usable(rejected: Sequence[RejectedRow]) -> None:
+    """Accept formulas given to a function: a refused one raises InputError, one repeated RepeatedWarning.
+
+    The message names the first refused formula and how many more there are.
+    """
+    wrong = refused(rejected)
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise InputError(f"formula {wrong[0].row}, {wrong[0].value!r}: {wrong[0].reason}{more}")
+    for row in rejected:
+        text = f"formula {row.row}, {row.value!r}: {row.reason}"
+        warnings.warn(text, RepeatedWarning, stacklevel=3)
 
 
 def _decode(path: Path) -> str:

@@ -36,6 +36,9 @@ MECHANISMS = ("elastic", "plastic", "flow")
 MODULI = ("pellet from DFT crystal", "glass", "flow")
 """Which modulus a pressure was computed from; the position is the code used in arrays."""
 
+DEFAULT_PRESSURE_MPA = 2.0
+"""Stack pressure that a cell maker accepts where no target says otherwise."""
+
 GLASS = PHASES.index("glass")
 
 _ROOT3 = np.sqrt(3.0)
@@ -59,16 +62,27 @@ class Conditions:
         temperature_c: use temperature, C; above absolute zero.
         contact: wanted real over nominal contact area, between 0 and 1.
         alkali_metal: True if an alkali-metal electrode lies against it, which creeps into the gaps.
+        pressure_mpa: at which the cell works and a pellet conducts, above 0; None for the limit that the
+            targets set on the stack pressure (`softlyte.screening.targets.Targets.working_conditions`), or
+            DEFAULT_PRESSURE_MPA.
     """
 
     temperature_c: float = 25.0
     contact: float = DEFAULT_CONTACT
     alkali_metal: bool = False
+    pressure_mpa: float | None = None
 
     def __post_init__(self) -> None:
         check_fraction(self.contact)
         if not self.temperature_c > -273.15:
             raise ContactError(f"the use temperature is {self.temperature_c:g} C; give one above -273.15")
+        if self.pressure_mpa is not None and not 0 < self.pressure_mpa < np.inf:
+            raise ContactError(f"the operating pressure is {self.pressure_mpa:g} MPa; give one above 0")
+
+    @property
+    def working_pressure_mpa(self) -> float:
+        """Pressure at which the cell works, MPa."""
+        return DEFAULT_PRESSURE_MPA if self.pressure_mpa is None else self.pressure_mpa
 
 
 @dataclass(frozen=True)
@@ -151,12 +165,32 @@ class StackPressure:
         )
 
     def _member_cdf(self, log10_p: FloatArray) -> FloatArray:
-        solid = ndtr((log10_p - self.solid_mean) / self.solid_sd)
-        np.copyto(solid, 1.0, where=log10_p >= self.ceiling)
+        solid = solid_below(log10_p, self.solid_mean, self.solid_sd, self.ceiling)
         mixed = np.einsum("s,esn->en", NODE_WEIGHTS, solid)
-        flow = parameter("flow_log10_mpa")
-        under_flow = ndtr((log10_p - flow.value) / flow.sd)
-        return mixed + self.flow_weight * (under_flow - mixed)
+        return mixed + self.flow_weight * (flow_below(log10_p) - mixed)
+
+
+def solid_below(
+    log10_p: FloatArray | float, mean: FloatArray, sd: FloatArray, ceiling: FloatArray
+) -> FloatArray:
+    """Return the probability that solid contact asks for less than a pressure, shape of the mean.
+
+    Args:
+        log10_p: of the pressure in MPa.
+        mean: of log10(P/MPa) that solid contact asks for.
+        sd: its standard deviation.
+        ceiling: log10 of the hardness in MPa, at which the contact is full.
+    """
+    below: FloatArray = ndtr((log10_p - mean) / sd)
+    np.copyto(below, 1.0, where=log10_p >= ceiling)
+    return below
+
+
+def flow_below(log10_p: FloatArray | float) -> FloatArray:
+    """Return the probability that a material that flows asks for less than a pressure (log10 of MPa)."""
+    flow = parameter("flow_log10_mpa")
+    below: FloatArray = ndtr((log10_p - flow.value) / flow.sd)
+    return below
 
 
 def law(contact_log10_mpa: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -174,6 +208,45 @@ def law(contact_log10_mpa: FloatArray) -> tuple[FloatArray, FloatArray]:
     c0, c1, c2 = (parameter(f"law_variance_{power}").value for power in range(3))
     least = parameter("law_loo_rms").value ** 2
     return mean, np.sqrt(np.maximum(c0 + c1 * distance + c2 * distance**2, least))
+
+
+def solid_contact(
+    bulk_gpa: FloatArray,
+    shear_gpa: FloatArray,
+    glass: NDArray[np.bool_],
+    conditions: Conditions,
+    hardness_log10_offset: FloatArray | float,
+    hardness_log10_sd: float,
+) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.bool_]]:
+    """Return mean and standard deviation of log10(P/MPa), log10 of the hardness in MPa, and what is plastic.
+
+    Args:
+        bulk_gpa: bulk modulus of the crystal, or of the glass, [..., N].
+        shear_gpa: shear modulus, same shape.
+        glass: [N] True for glasses; a crystal's DFT moduli are brought to those of a pellet.
+        conditions: wanted contact and electrode.
+        hardness_log10_offset: offset of measured hardness from the Tian form, its mean or draws of it.
+        hardness_log10_sd: scatter of that offset; 0 where it is drawn.
+    """
+    pellet = parameter("pellet_log10_offset")
+    scale = np.where(glass, 1.0, 10.0**pellet.value)
+    k, g = bulk_gpa * scale, shear_gpa * scale
+    contact, plastic, ceiling = contact_log10_mpa(k, g, hardness_log10_offset)
+    mean, sd = law(contact)
+    slope = parameter("law_slope").value
+    # The fitted scatter does not hold the hardness form's, which differs from row to row, nor the pellet's.
+    variance = (
+        sd**2
+        + np.where(plastic, (slope * hardness_log10_sd) ** 2, 0.0)
+        + np.where(glass, 0.0, (slope * pellet.sd) ** 2)
+    )
+    if conditions.contact != DEFAULT_CONTACT:
+        wanted, plastic, _ = contact_log10_mpa(k, g, hardness_log10_offset, conditions.contact)
+        mean = mean + wanted - contact
+    if conditions.alkali_metal:
+        shift = parameter("alkali_metal_shift")
+        mean, variance = mean + shift.value, variance + shift.sd**2
+    return mean, np.sqrt(variance), ceiling, plastic
 
 
 def stack_pressure(
@@ -195,30 +268,15 @@ def stack_pressure(
     bulk, shear = predictions["bulk_modulus_gpa"], predictions["shear_modulus_gpa"]
     glass = np.asarray(phase) == GLASS
     k, g = draw_moduli(bulk, shear, predictions.modulus_correlation, NODES)
-    pellet, form = parameter("pellet_log10_offset"), parameter("hardness_tian_log10_offset")
-    scale = np.where(glass, 1.0, 10.0**pellet.value)
-    contact, plastic, ceiling = contact_log10_mpa(k * scale, g * scale, form.value)
-    mean, sd = law(contact)
-    slope = parameter("law_slope").value
-    # The fitted scatter does not hold the hardness form's, which differs from row to row, nor the pellet's.
-    variance = (
-        sd**2
-        + np.where(plastic, (slope * form.sd) ** 2, 0.0)
-        + np.where(glass, 0.0, (slope * pellet.sd) ** 2)
-    )
-    if conditions.contact != DEFAULT_CONTACT:
-        wanted, plastic, _ = contact_log10_mpa(k * scale, g * scale, form.value, conditions.contact)
-        mean = mean + wanted - contact
-    if conditions.alkali_metal:
-        shift = parameter("alkali_metal_shift")
-        mean, variance = mean + shift.value, variance + shift.sd**2
+    form = parameter("hardness_tian_log10_offset")
+    mean, sd, ceiling, plastic = solid_contact(k, g, glass, conditions, form.value, form.sd)
     weight = np.zeros_like(bulk.member_mean)
     if glass.any():
         transition: PropertyPrediction = predictions["glass_transition_k"].take(glass)
         below = transition.member_probability_below(conditions.temperature_c + 273.15)
         weight[:, glass] = np.nan_to_num(below)
     share = np.einsum("s,esn->en", NODE_WEIGHTS, plastic.astype(np.float64))
-    return StackPressure(mean, np.sqrt(variance), ceiling, share, weight, glass)
+    return StackPressure(mean, sd, ceiling, share, weight, glass)
 
 
 def relaxed_modulus_gpa(

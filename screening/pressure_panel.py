@@ -126,7 +126,7 @@ OBSERVATIONS = (
 def contact_log10_mpa(
     bulk_gpa: FloatArray,
     shear_gpa: FloatArray,
-    hardness_log10_offset: float,
+    hardness_log10_offset: FloatArray | float,
     fraction: float = DEFAULT_CONTACT,
 ) -> tuple[FloatArray, NDArray[np.bool_], FloatArray]:
     """Return log10 of the contact pressure, whether it is plastic, and log10 of the hardness (all for MPa).
@@ -136,7 +136,8 @@ def contact_log10_mpa(
     Args:
         bulk_gpa: bulk modulus.
         shear_gpa: shear modulus, of the same shape.
-        hardness_log10_offset: mean offset of measured hardness from the Tian form.
+        hardness_log10_offset: offset of measured hardness from the Tian form, its mean or draws of it that
+            broadcast to the shape of K and G.
         fraction: wanted real over nominal contact area.
     """
     solid = mechanics(bulk_gpa, shear_gpa)

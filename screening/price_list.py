@@ -5,6 +5,7 @@ A `PriceList` holds the rows that a person reads; `table()` gives the arrays tha
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,7 +24,8 @@ from softlyte.screening.precursor_policy import ANIONS
 from softlyte.screening.price_model import build_hydrates, build_precursors
 from softlyte.screening.prices import PriceError, PriceTable
 
-Scenario = Literal["low", "central", "high"]
+PriceLevel = Literal["low", "central", "high"]
+"""Where in its interval every price is taken."""
 
 OWN_COLUMNS = ("formula", "price_per_kg")
 """Columns that a file of own prices needs."""
@@ -40,20 +42,24 @@ class PriceList:
         binary: rows like the table `precursors`, plus inferred_from.
         hydrates: rows like the table `precursors_hydrate`, plus inferred_from.
         year: decimal year of the shipped prices in it.
+        own: name of the own quotations in it, "" if there are none.
+        excluded: formulas of the precursors that a person barred.
     """
 
     binary: pd.DataFrame
     hydrates: pd.DataFrame
     year: float = REFERENCE_YEAR
+    own: str = ""
+    excluded: tuple[str, ...] = ()
 
-    def table(self, scenario: Scenario = "central") -> PriceTable:
+    def table(self, level: PriceLevel = "central") -> PriceTable:
         """Return the prices as arrays; `low` and `high` take that end of every interval at once."""
-        if scenario == "central":
+        if level == "central":
             return PriceTable.from_frame(self.binary, self.hydrates)
         columns = ("low_usd_kg", "price_usd_kg", "high_usd_kg")
 
         def moved(frame: pd.DataFrame) -> pd.DataFrame:
-            return frame.assign(**dict.fromkeys(columns, frame[f"{scenario}_usd_kg"]))
+            return frame.assign(**dict.fromkeys(columns, frame[f"{level}_usd_kg"]))
 
         return PriceTable.from_frame(moved(self.binary), moved(self.hydrates))
 
@@ -70,6 +76,13 @@ class PriceList:
             raise PriceError(f"no price of {formula} is listed; give one in a file of own prices")
         return self._rows[formula]
 
+    def checksum(self) -> str:
+        """Return the SHA-256 of every row, which tells any two lists apart."""
+        digest = hashlib.sha256()
+        for frame in (self.binary, self.hydrates):
+            digest.update(frame.to_csv(index=False).encode())
+        return digest.hexdigest()
+
     def without(self, formulas: Sequence[str]) -> PriceList:
         """Return the list without some precursors; raises PriceError naming one that is not in it."""
         left = self
@@ -77,12 +90,16 @@ class PriceList:
             name = left._listed(formula)
             if name is None:
                 raise PriceError(f"{formula!r} is not among the priced precursors; leave it out of the list")
-            left = replace(
-                left,
-                binary=left.binary[left.binary["formula"] != name],
-                hydrates=left.hydrates[left.hydrates["formula"] != name],
-            )
+            left = replace(left._dropped(name), excluded=(*left.excluded, name))
         return left
+
+    def _dropped(self, name: str) -> PriceList:
+        """Return the list without the rows of one precursor, written as the list writes it."""
+        return replace(
+            self,
+            binary=self.binary[self.binary["formula"] != name],
+            hydrates=self.hydrates[self.hydrates["formula"] != name],
+        )
 
     def with_rows(self, own: pd.DataFrame, source: str = "own prices") -> PriceList:
         """Return the list with own quotations in place of, or beside, its rows.
@@ -105,13 +122,13 @@ class PriceList:
             name = left._listed(str(row["formula"]))
             if name is not None:
                 row["formula"] = name
-                left = left.without([name])
+                left = left._dropped(name)
             if "valence" in row:
                 left = replace(left, binary=pd.concat([left.binary, pd.DataFrame([row])], ignore_index=True))
             else:
                 rows = pd.concat([left.hydrates, pd.DataFrame([row])], ignore_index=True)
                 left = replace(left, hydrates=rows)
-        return left
+        return replace(left, own=source)
 
     def _listed(self, formula: str) -> str | None:
         """Return how the list writes a precursor, None if it has none of this composition."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,19 +15,19 @@ from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import MAX_ATOMIC_NUMBER, Compositions
 from softlyte.models.predictions import PropertyPrediction
 from softlyte.models.predictor import Predictor
-from softlyte.screening.cost import Synthesis, check_synthesis, per_litre, precursor_cost
+from softlyte.screening.cost import precursor_cost
 from softlyte.screening.cost_reference import REFERENCE_YEAR, probability_below, sulfide_price
+from softlyte.screening.costing import Costing, default_costing
 from softlyte.screening.evaluate import PropertyPredictor
-from softlyte.screening.exchange import per_usd
-from softlyte.screening.inputs import InputError, InputRows, RejectedRow, check_rows, rows_from_formulas
+from softlyte.screening.inputs import InputRows, RejectedRow, check_rows, rows_from_formulas, usable
 from softlyte.screening.precursor_policy import UNPRICED
 from softlyte.screening.price_inference import rests_on_itself
-from softlyte.screening.price_list import PriceList, load_prices
-from softlyte.screening.recipes import Route, alternative_routes, precursor_routes
+from softlyte.screening.price_list import PriceList
+from softlyte.screening.recipes import Route, alternative_routes
 from softlyte.screening.supply_risk import supply_risk
 
-THICKNESS_UM = 50.0
 BATCH_G = 10.0
+_DENSITY = ("density_g_cm3", "density_g_cm3_lower", "density_g_cm3_upper")
 WITHIN = 0.2
 """Alternatives cost at most this share more."""
 
@@ -63,7 +64,7 @@ class Quotations:
         recipes: RECIPE_COLUMNS, a row for each formula and precursor: moles for one formula unit, grams for
             the batch, and where its price is from.
         routes: formula -> recipe.
-        rejected: rows that were refused.
+        rejected: rows that were refused or repeat another.
     """
 
     table: pd.DataFrame
@@ -75,28 +76,27 @@ class Quotations:
 def quote(
     formulas: Sequence[str],
     phase: str | None = None,
-    prices: PriceList | None = None,
-    synthesis: Synthesis = "mechanochemical",
+    costing: Costing | None = None,
     density_g_cm3: float | None = None,
-    thickness_um: float = THICKNESS_UM,
     batch_g: float = BATCH_G,
     reference_year: int = REFERENCE_YEAR,
-    currency: str = "USD",
     predictor: PropertyPredictor | None = None,
+    weights: Path | str | None = None,
+    device: str = "auto",
 ) -> Quotations:
     """Return cost, recipe, alternatives and supply risk of formulas.
 
     Args:
         formulas: such as ["LiAlCl2.5O0.75"].
         phase: "crystal", "glass" or None for both; decides the density.
-        prices: from `load_prices`; None for the shipped ones.
-        synthesis: "mechanochemical", or "hydrate" to let H2O, HCl and CO2 leave.
+        costing: from `softlyte.screening.costing.load_costing`; None for the shipped prices. A currency
+            other than USD adds CURRENCY_COLUMNS.
         density_g_cm3: in place of the predicted one.
-        thickness_um: of the layer that USD/m2 is of, micrometres.
         batch_g: mass of product that the recipe is for, grams.
         reference_year: of the sulfide price that costs are compared with.
-        currency: other than USD adds CURRENCY_COLUMNS, at the average exchange rate of the prices' year.
-        predictor: an ensemble already loaded; None loads the shipped weights if a density is needed.
+        predictor: an ensemble already loaded; None loads `weights` if a density is needed.
+        weights: folder of trained weights; None for the shipped ones.
+        device: "auto", "cpu" or "cuda", for loading weights.
 
     Raises:
         InputError: a formula cannot be used; the message names the first. `quote_rows` skips them.
@@ -105,59 +105,53 @@ def quote(
     quotations = quote_rows(
         rows_from_formulas(formulas),
         phase,
-        prices,
-        synthesis,
+        costing,
         density_g_cm3,
-        thickness_um,
         batch_g,
         reference_year,
-        currency,
         predictor,
+        weights,
+        device,
     )
-    if quotations.rejected:
-        first = quotations.rejected[0]
-        raise InputError(f"formula {first.row}, {first.value!r}: {first.reason}")
+    usable(quotations.rejected)
     return quotations
 
 
 def quote_rows(
     rows: InputRows,
     phase: str | None = None,
-    prices: PriceList | None = None,
-    synthesis: Synthesis = "mechanochemical",
+    costing: Costing | None = None,
     density_g_cm3: float | None = None,
-    thickness_um: float = THICKNESS_UM,
     batch_g: float = BATCH_G,
     reference_year: int = REFERENCE_YEAR,
-    currency: str = "USD",
     predictor: PropertyPredictor | None = None,
+    weights: Path | str | None = None,
+    device: str = "auto",
 ) -> Quotations:
     """Quote the rows that can be used; arguments as in `quote`, a phase in the rows goes before `phase`."""
-    check_synthesis(synthesis)
-    for name, value in (("density", density_g_cm3), ("thickness", thickness_um), ("batch", batch_g)):
+    for name, value in (("density", density_g_cm3), ("batch", batch_g)):
         if value is not None and not 0 < value < np.inf:
             raise QuotationError(f"the {name} is {value:g}; give a number above 0")
-    prices = load_prices() if prices is None else prices
-    rate = per_usd(currency, prices.year)
+    costing = default_costing() if costing is None else costing
+    prices, table, route = costing.prices, costing.table, costing.route
     inputs = check_rows(rows, np.ones(MAX_ATOMIC_NUMBER + 1, dtype=bool), phase)
     compositions, codes = inputs.compositions, inputs.phase
-    table = prices.table()
-    cost = precursor_cost(compositions, table, synthesis)
+    cost = costing.cost(compositions)
+    if predictor is None and density_g_cm3 is None and len(codes):
+        predictor = Predictor.load(weights, device)
     density = _density(compositions, codes, density_g_cm3, predictor)
     names = compositions.formulas()
     reference = sulfide_price(reference_year)[1]
     risk = supply_risk(compositions)
-    scale = thickness_um / 1000  # one square metre of one micrometre holds a thousandth of a litre
-    litre = per_litre(cost, density)
+    costs = costing.columns(cost, density)
+    currency = costing.currency_columns(costs)
     columns: dict[str, object] = {
         "formula": names,
         "phase": np.array(PHASES)[codes],
-        **_ends("cost_usd_kg", (cost.usd_kg, *cost.interval())),
-        "cost_low_usd_kg": precursor_cost(compositions, prices.table("low"), synthesis).usd_kg,
-        "cost_high_usd_kg": precursor_cost(compositions, prices.table("high"), synthesis).usd_kg,
-        **_ends("density_g_cm3", (density.median(), *density.interval())),
-        **_ends("cost_usd_l", litre),
-        **_ends("cost_usd_m2", (litre[0] * scale, litre[1] * scale, litre[2] * scale)),
+        **costs,
+        "cost_low_usd_kg": precursor_cost(compositions, prices.table("low"), route).usd_kg,
+        "cost_high_usd_kg": precursor_cost(compositions, prices.table("high"), route).usd_kg,
+        **dict(zip(_DENSITY, (density.median(), *density.interval()), strict=True)),
         "sulfide_usd_kg": np.full(len(names), reference),
         "p_below_sulfide_price": probability_below(cost, reference),
         "hhi_production": risk.production,
@@ -166,12 +160,12 @@ def quote_rows(
     distinct = list(dict.fromkeys(names))
     places = [names.index(name) for name in distinct]
     unique = compositions[np.array(places, dtype=np.int64)]
-    routes = dict(zip(distinct, precursor_routes(unique, table, synthesis), strict=True))
+    routes = dict(zip(distinct, costing.routes(unique), strict=True))
     texts = {
         name: _texts(
             name,
             routes[name],
-            alternative_routes(unique[position : position + 1], table, synthesis, WITHIN, ALTERNATIVES),
+            alternative_routes(unique[position : position + 1], table, route, WITHIN, ALTERNATIVES),
             prices,
             batch_g,
         )
@@ -184,10 +178,7 @@ def quote_rows(
         "; ".join(filter(None, (str(texts[name]["flags"]), "" if known else "no density: unknown element")))
         for name, known in zip(names, ~np.isnan(density.median()), strict=True)
     ]
-    frame = pd.DataFrame(columns)[list(COST_COLUMNS)]
-    if currency.upper() != "USD":
-        frame["currency"] = currency.upper()
-        frame["cost_currency_kg"], frame["cost_currency_l"] = cost.usd_kg * rate, litre[0] * rate
+    frame = pd.DataFrame(columns | currency)[[*COST_COLUMNS, *currency]]
     return Quotations(frame, _recipe_rows(routes, prices, batch_g), routes, inputs.rejected)
 
 
@@ -201,10 +192,9 @@ def _density(
     n = len(compositions)
     if given is not None:
         return PropertyPrediction(np.full((1, n), given), np.zeros((1, n)), "identity")
-    if n == 0:
+    if predictor is None:  # there is no row
         return PropertyPrediction(np.zeros((1, 0)), np.zeros((1, 0)), "identity")
-    model = Predictor.load() if predictor is None else predictor
-    predicted = model.predict(compositions, phase)
+    predicted = predictor.predict(compositions, phase)
     density = predicted["density_g_cm3"]
     mean = np.where(predicted.unknown_elements, np.nan, density.member_mean)
     return PropertyPrediction(mean, density.member_sd, density.transform)
@@ -264,9 +254,3 @@ def _recipe_rows(routes: dict[str, Route], prices: PriceList, batch_g: float) ->
 def _grams(masses: dict[str, float]) -> str:
     """Return "1.1104 g Li2O + 8.2587 g AlCl3"."""
     return " + ".join(f"{grams:.4f} g {name}" for name, grams in masses.items())
-
-
-def _ends(
-    name: str, values: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
-) -> dict[str, object]:
-    return dict(zip((name, f"{name}_lower", f"{name}_upper"), values, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,11 +46,15 @@ class Route:
     product_g: float = float("nan")
 
     def __str__(self) -> str:
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
         made = " + ".join(_term(amount, formula) for formula, amount in self.moles.items())
         left = "".join(f" - {_term(amount, formula)}" for formula, amount in self.byproducts.items())
         return made + left
 
-    @property
+    @cached_property
     def estimated(self) -> tuple[str, ...]:
         """Precursors whose own price is not cited."""
         return tuple(name for name, basis in self.basis.items() if basis not in FIRM_BASES)

@@ -17,21 +17,27 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 import softlyte
 from softlyte.screening.export import REJECTED_FILE, OutputError, atomic_text, check_writable
 
 RUN_FILE = "run.json"
 CANDIDATES_FILE, FUNNEL_FILE = "candidates.csv", "funnel.csv"
 RESULT_FILES = (CANDIDATES_FILE, FUNNEL_FILE, REJECTED_FILE)
+LOCK_FILE = ".softlyte.lock"
+"""Held by the process that writes into the folder; whether it exists means nothing."""
+
 _PACKAGES = ("numpy", "pandas", "pymatgen", "scipy", "torch", "torch-geometric")
 
 
 class RunRecord:
     """The record of one run in one folder; make it with `open_run`."""
 
-    def __init__(self, folder: Path, content: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, content: dict[str, Any], lock: FileLock | None = None) -> None:
         self.folder = folder
         self.content = content
+        self._lock = lock
         self._start = time.perf_counter()
 
     @contextmanager
@@ -59,7 +65,11 @@ class RunRecord:
         self.content["status"] = status
         self.content["finished"] = _now()
         self.content["timings_s"]["total"] = round(time.perf_counter() - self._start, 3)
-        self.write()
+        try:
+            self.write()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
 
     def write(self) -> None:
         """Write run.json, whole or not at all."""
@@ -72,7 +82,8 @@ def open_run(folder: Path, config: Mapping[str, Any], overwrite: bool = False) -
     """Check the folder, write run.json with the resolved configuration and return the record.
 
     A folder may be used again by the same configuration. Results of another one are refused, or with
-    `overwrite` removed first, so that run.json never describes another run's files.
+    `overwrite` removed first, so that run.json never describes another run's files. The folder is locked
+    until the record is finished or failed, or its process ends, however it ends.
 
     Args:
         folder: made if missing.
@@ -80,12 +91,41 @@ def open_run(folder: Path, config: Mapping[str, Any], overwrite: bool = False) -
         overwrite: replace results of another configuration.
 
     Raises:
-        OutputError: the folder cannot be written or holds another run's results.
+        OutputError: the folder cannot be written, holds another run's results, or another process writes
+            into it.
     """
     resolved = json.loads(json.dumps(config, default=str))
     check_writable(folder)
+    lock = _locked(folder)
+    try:
+        _clear(folder, resolved, overwrite)
+        record = RunRecord(folder, _content(resolved), lock)
+        record.write()
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+    return record
+
+
+def _locked(folder: Path) -> FileLock | None:
+    """Return the folder's lock, taken; None where the file system has no locks (some cluster mounts)."""
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise OutputError(
+            f"another process is writing its results into {folder}; wait until it ends or give another --out"
+        ) from None
+    except NotImplementedError:
+        return None
+    return lock
+
+
+def _clear(folder: Path, config: Mapping[str, Any], overwrite: bool) -> None:
+    """Refuse, or with overwrite remove, results of another configuration."""
     present = [name for name in (RUN_FILE, *RESULT_FILES) if (folder / name).exists()]
-    if present and _recorded_config(folder) != resolved:
+    if present and _recorded_config(folder) != config:
         if not overwrite:
             raise OutputError(
                 f"the folder {folder} holds another run's results ({', '.join(present)}); "
@@ -93,19 +133,20 @@ def open_run(folder: Path, config: Mapping[str, Any], overwrite: bool = False) -
             )
         for name in present:
             (folder / name).unlink()
-    content = {
+
+
+def _content(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what run.json holds before work starts."""
+    return {
         "softlyte": softlyte.__version__,
         "status": "running",
         "started": _now(),
         "finished": None,
-        "config": resolved,
+        "config": config,
         "environment": _environment(),
         "timings_s": {},
         "counts": {},
     }
-    record = RunRecord(folder, content)
-    record.write()
-    return record
 
 
 def _recorded_config(folder: Path) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -18,10 +18,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from softlyte.datasets.columns import COLUMNS
 from softlyte.datasets.errors import UserError
-from softlyte.screening.pressure import Conditions
+from softlyte.screening.pressure import DEFAULT_PRESSURE_MPA, Conditions
 
 FloatArray = NDArray[np.float64]
 Comparison = Literal["<", "<=", ">=", ">"]
+
+DRAWN_COLUMNS = (
+    "poisson_ratio",
+    "pugh_ratio",
+    "hardness_tian_gpa",
+    "yield_strength_gpa",
+    "conductivity_kept",
+    "sigma_at_pressure_ms_cm",
+    "fabrication_pressure_mpa",
+)
+"""Columns judged by draws of the quantities that they follow from (`softlyte.screening.shared`)."""
 
 TARGET_COLUMNS: Mapping[str, str] = {
     "youngs_modulus_gpa": "youngs_modulus_gpa",
@@ -39,6 +50,8 @@ TARGET_COLUMNS: Mapping[str, str] = {
     "stack_pressure_mpa": "stack_pressure_mpa",
     "cost_usd_kg": "cost_usd_kg",
     "cost_usd_l": "cost_usd_l",
+    "cost_usd_m2": "cost_usd_m2",
+    **{name: name for name in DRAWN_COLUMNS},
 }
 """Columns that a target may name -> the distribution that it is judged by."""
 
@@ -95,7 +108,7 @@ class Targets(BaseModel):
 
     Attributes:
         target: at least one, no column twice with the same direction.
-        conditions: use temperature, wanted contact and electrode that the stack pressure is asked for.
+        conditions: use temperature, wanted contact, electrode and operating pressure.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -127,8 +140,14 @@ class Targets(BaseModel):
                 return target.value
         return DEFAULT_PRESSURE_MPA
 
+    def working_conditions(self) -> Conditions:
+        """Return the conditions with the operating pressure filled in: the stack-pressure limit if not given.
 
-DEFAULT_PRESSURE_MPA = 2.0
+        A pellet's conductivity is that at this pressure.
+        """
+        if self.conditions.pressure_mpa is not None:
+            return self.conditions
+        return replace(self.conditions, pressure_mpa=self.pressure_mpa())
 
 
 def load_targets(path: Path | str | None = None) -> Targets:

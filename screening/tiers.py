@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from softlyte.datasets.columns import CANDIDATE_COLUMNS
 from softlyte.datasets.formulas import Compositions
 from softlyte.screening.candidates import Candidates
-from softlyte.screening.cost import CostResult, precursor_cost
+from softlyte.screening.cost import CostResult
+from softlyte.screening.costing import Costing, default_costing
 from softlyte.screening.decision import assess, joint_probability, medians, pareto_front
 from softlyte.screening.evaluate import Evaluation, PropertyPredictor, result_table
 from softlyte.screening.ranking import rank_order
@@ -61,19 +62,28 @@ def funnel_frame(rows: Iterable[FunnelRow]) -> pd.DataFrame:
     return pd.DataFrame(cells, columns=["tier", "in", "out", "removed", "reason"])
 
 
-def cost_ceiling(targets: Targets) -> float | None:
+def cost_ceiling(targets: Targets, costing: Costing | None = None) -> float | None:
     """Return the precursor cost in USD/kg above which a candidate cannot reach the cost target.
 
-    COST_FACTOR times the strictest cost target, where a target per litre counts as one per kilogram at
-    LEAST_DENSITY; None without a cost target. The factor leaves room for the prices' own uncertainty.
+    COST_FACTOR times the strictest cost target, where a target per litre, or per square metre of the
+    costing's layer, counts as one per kilogram at LEAST_DENSITY; None without a cost target. The factor
+    leaves room for the prices' own uncertainty.
     """
-    limits = [t.value for t in targets.target if t.column == "cost_usd_kg" and t.wants_low]
-    limits += [t.value / LEAST_DENSITY for t in targets.target if t.column == "cost_usd_l" and t.wants_low]
+    costing = default_costing() if costing is None else costing
+    per_kg = {
+        "cost_usd_kg": 1.0,
+        "cost_usd_l": 1.0 / LEAST_DENSITY,
+        "cost_usd_m2": 1.0 / (LEAST_DENSITY * costing.litres_per_m2),
+    }
+    limits = [t.value * per_kg[t.column] for t in targets.target if t.column in per_kg and t.wants_low]
     return COST_FACTOR * min(limits) if limits else None
 
 
 def filter_tier(
-    candidates: Candidates, known_elements: NDArray[np.bool_], ceiling_usd_kg: float | None
+    candidates: Candidates,
+    known_elements: NDArray[np.bool_],
+    ceiling_usd_kg: float | None,
+    costing: Costing | None = None,
 ) -> tuple[Candidates, CostResult, Counter[str]]:
     """Drop what needs no prediction to be dropped.
 
@@ -81,12 +91,14 @@ def filter_tier(
         candidates: N candidates.
         known_elements: [104] True for elements the model was trained on.
         ceiling_usd_kg: largest precursor cost; None keeps every cost, unknown ones too.
+        costing: prices and route; None for the shipped prices.
 
     Returns:
         The candidates left, their precursor cost, and how many fell for each reason.
     """
     numbers = candidates.compositions.atomic_numbers
-    cost = precursor_cost(candidates.compositions)
+    costing = default_costing() if costing is None else costing
+    cost = costing.cost(candidates.compositions)
     reason = np.full(len(candidates), "", dtype=object)
     if ceiling_usd_kg is not None:
         reason[cost.usd_kg > ceiling_usd_kg] = f"precursors above {ceiling_usd_kg:g} USD/kg"
@@ -98,9 +110,21 @@ def filter_tier(
 
 
 def network_tier(
-    candidates: Candidates, cost: CostResult, predictor: PropertyPredictor, targets: Targets
+    candidates: Candidates,
+    cost: CostResult,
+    predictor: PropertyPredictor,
+    targets: Targets,
+    costing: Costing | None = None,
 ) -> NDArray[np.float64]:
-    """Return the probability that all targets but the hull's hold, from the networks alone, [N]."""
+    """Return the probability that all targets but the hull's hold, from the networks alone, [N].
+
+    Args:
+        candidates: N candidates.
+        cost: their precursor cost by the costing, from `filter_tier`.
+        predictor: the ensemble.
+        targets: what must hold.
+        costing: prices, route and layer; None for the shipped prices.
+    """
     probability = np.zeros(len(candidates))
     elements = (candidates.compositions.atomic_numbers > 0).sum(axis=1)
     # Rows of like width go together: padding costs the network as much as atoms.
@@ -110,7 +134,9 @@ def network_tier(
         narrow = Compositions(compositions.atomic_numbers[:, :count], compositions.amounts[:, :count])
         predictions = predictor.predict(narrow, phase)
         priced = CostResult(cost.usd_kg[rows], cost.log_sd[rows], cost.reason[rows])
-        assessment = assess(narrow, phase, predictions, None, targets.conditions, cost=priced)
+        assessment = assess(
+            narrow, phase, predictions, None, targets.working_conditions(), costing, cost=priced
+        )
         probability[rows] = joint_probability(assessment, targets)
     return probability
 
@@ -118,7 +144,7 @@ def network_tier(
 def decision_tier(
     evaluation: Evaluation, place: NDArray[np.int64], targets: Targets, top: int
 ) -> pd.DataFrame:
-    """Rank evaluated candidates and return the best `top`, CANDIDATE_COLUMNS.
+    """Rank evaluated candidates and return the best `top`: CANDIDATE_COLUMNS, and CURRENCY_COLUMNS if asked.
 
     The order is that of p_all_targets, ties by place. The Pareto front is that of all evaluated candidates
     in the medians of the targets' columns.
@@ -135,7 +161,7 @@ def decision_tier(
     order = rank_order(table["p_all_targets"].to_numpy(), place)[:top]
     table = table.iloc[order].reset_index(drop=True)
     table["rank"] = np.arange(1, len(table) + 1)
-    return table[list(CANDIDATE_COLUMNS)]
+    return table[[*CANDIDATE_COLUMNS, *evaluation.assessment.costing.currency_names]]
 
 
 def settled_ranks(ranked: NDArray[np.float64], left_behind: float) -> int:

@@ -158,6 +158,10 @@ def window(
     return WindowReport(table, profiles, interfaces, store)
 
 
+REPEATED = "it repeats an earlier formula; the composition is kept once"
+"""Reason of a row that is no mistake but has its result in an earlier one."""
+
+
 def _store(entries: Path | str | None, alone: bool, corrections: Sequence[str]) -> HullStore:
     read = None if entries is None else read_entries(entries)
     if read is not None and alone:
@@ -183,7 +187,7 @@ def _read(formulas: list[str], ion: str | None) -> tuple[list[int], Compositions
         written = one.formulas()[0]
         reason = _refusal(one, ion)
         if not reason and written in seen:
-            reason = "it repeats an earlier formula; the composition is kept once"
+            reason = REPEATED
         if reason:
             table.at[row, "reason"] = reason
             continue

@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 from softlyte.cli.app import app
 from softlyte.datasets.columns import COLUMNS, COST_COLUMNS, CURRENCY_COLUMNS
 from softlyte.models.predictor import Predictor
+from softlyte.screening.cost import RouteError
+from softlyte.screening.costing import CostingError, load_costing
 from softlyte.screening.exchange import CurrencyError
 from softlyte.screening.inputs import InputError
-from softlyte.screening.price_list import load_prices
 from softlyte.screening.quotation import RECIPE_COLUMNS, QuotationError, quote
 
 RUNNER = CliRunner()
@@ -31,7 +32,7 @@ def csv_of(result):
 
 
 def test_litre_and_area_follow_from_density_and_thickness():
-    table = quote([LACO], density_g_cm3=2.0, thickness_um=30, phase="glass").table
+    table = quote([LACO], costing=load_costing(thickness_um=30), density_g_cm3=2.0, phase="glass").table
     assert tuple(table.columns) == COST_COLUMNS
     (row,) = table.to_dict("records")
     assert row["cost_usd_l"] == pytest.approx(2.0 * row["cost_usd_kg"])
@@ -60,7 +61,9 @@ def test_a_predicted_density_widens_the_cost_per_litre(tiny_weights: Path):
 
 
 def test_the_recipe_rows_say_where_each_price_is_from():
-    quotations = quote(["Li1.75ZrCl4.75O0.5"], synthesis="hydrate", density_g_cm3=2.6, batch_g=20)
+    quotations = quote(
+        ["Li1.75ZrCl4.75O0.5"], costing=load_costing(route="hydrate"), density_g_cm3=2.6, batch_g=20
+    )
     recipe = quotations.recipes
     assert tuple(recipe.columns) == RECIPE_COLUMNS
     assert recipe["precursor"].tolist() == ["LiCl", "ZrCl4", "ZrOCl2(H2O)8"]
@@ -73,7 +76,7 @@ def test_the_recipe_rows_say_where_each_price_is_from():
 
 
 def test_another_currency_adds_columns_at_the_average_of_the_year():
-    table = quote([LACO], density_g_cm3=2.0, currency="eur", prices=load_prices(date="2021")).table
+    table = quote([LACO], density_g_cm3=2.0, costing=load_costing(date="2021", currency="eur")).table
     assert tuple(table.columns) == (*COST_COLUMNS, *CURRENCY_COLUMNS)
     # ECB, 2021: 0.8458 EUR per USD.
     ratio = table["cost_currency_kg"] / table["cost_usd_kg"]
@@ -91,8 +94,8 @@ def test_what_cannot_be_priced_says_why_and_keeps_its_row():
 
 def test_an_inferred_price_is_flagged_for_its_own_electrolyte():
     row = {"formula": "ZrCl4", "price_per_kg": 9, "basis": "inferred", "inferred_from": "Li2ZrCl6"}
-    prices = load_prices(pd.DataFrame([row]))
-    table = quote(["Li2ZrCl6", "LiZrCl5"], prices=prices, density_g_cm3=2.6, phase="crystal").table
+    costing = load_costing(pd.DataFrame([row]))
+    table = quote(["Li2ZrCl6", "LiZrCl5"], costing=costing, density_g_cm3=2.6, phase="crystal").table
     assert "inferred price of ZrCl4" in table["flags"][0]
     assert "no check of it" in table["flags"][0]
     assert "no check of it" not in table["flags"][1]
@@ -102,14 +105,27 @@ def test_an_inferred_price_is_flagged_for_its_own_electrolyte():
     ("options", "error", "message"),
     [
         ({"density_g_cm3": 0.0}, QuotationError, "the density is 0; give a number above 0"),
-        ({"density_g_cm3": 2.0, "thickness_um": -1}, QuotationError, "the thickness is -1"),
         ({"density_g_cm3": 2.0, "batch_g": float("inf")}, QuotationError, "the batch is inf"),
-        ({"density_g_cm3": 2.0, "currency": "XXX"}, CurrencyError, "no exchange rate for 'XXX'"),
     ],
 )
 def test_bad_options_are_named(options, error, message):
     with pytest.raises(error, match=message):
         quote([LACO], **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"thickness_um": -1}, CostingError, "the thickness is -1; give micrometres above 0"),
+        ({"thickness_um": float("nan")}, CostingError, "the thickness is nan"),
+        ({"price_level": "middle"}, CostingError, "no price level 'middle'; choose low, central, high"),
+        ({"route": "wet"}, RouteError, "no route 'wet'"),
+        ({"currency": "XXX"}, CurrencyError, "no exchange rate for 'XXX'"),
+    ],
+)
+def test_bad_choices_of_a_costing_are_named(options, error, message):
+    with pytest.raises(error, match=message):
+        load_costing(**options)
 
 
 def test_a_formula_that_cannot_be_used_is_named():
@@ -141,6 +157,28 @@ def test_csv_json_and_files(tmp_path):
     assert result.exit_code == 2
     assert out.is_file()
     assert "nonsense" in (tmp_path / "rejected.csv").read_text()
+
+
+def test_a_cost_file_is_written_over_only_when_asked(tmp_path):
+    words = (LACO, "--density", "2", "--out", str(tmp_path / "cost.csv"))
+    assert run(*words).exit_code == 0
+    again = run(*words)
+    assert again.exit_code == 2
+    assert "--overwrite" in again.stderr
+    assert run(*words, "--overwrite", "--phase", "Glass").exit_code == 0
+    assert pd.read_csv(tmp_path / "cost.csv")["phase"].tolist() == ["glass"]
+
+
+def test_a_price_level_is_the_column_of_that_level():
+    words = (LACO, "--density", "2", "--phase", "glass", "--format", "csv")
+    central = csv_of(run(*words)).iloc[0]
+    for level in ("low", "high"):
+        row = csv_of(run(*words, "--price-level", level)).iloc[0]
+        assert row["cost_usd_kg"] == central[f"cost_{level}_usd_kg"]
+        # A scenario has no scatter of its own.
+        assert row["cost_usd_kg_lower"] == row["cost_usd_kg"] == row["cost_usd_kg_upper"]
+        assert row["cost_low_usd_kg"] == central["cost_low_usd_kg"]
+    assert run(*words, "--price-level", "middle").exit_code == 2
 
 
 def test_a_file_of_formulas_keeps_its_phases_and_refuses_single_rows(tmp_path):

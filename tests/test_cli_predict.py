@@ -10,8 +10,8 @@ from softlyte.cli.app import app
 from softlyte.cli.output import number_text
 from softlyte.datasets.columns import COLUMNS, PREDICT_COLUMNS
 from softlyte.models.predictor import Predictor
-from softlyte.screening.inputs import InputError
-from softlyte.screening.predict import predict
+from softlyte.screening.inputs import InputError, rows_from_formulas
+from softlyte.screening.predict import predict, predict_rows
 
 RUNNER = CliRunner()
 
@@ -94,7 +94,8 @@ def test_good_formulas_are_predicted_beside_bad_ones(invoke):
     assert table["formula"].unique().tolist() == ["Li3YCl6"]
     errors = result.stderr.splitlines()
     assert len(errors) == 5
-    assert all(line.startswith("error: formula ") for line in errors)
+    assert all(line.startswith("error: formula ") for line in errors[:4])
+    assert errors[4].startswith("formula 6: 'Li6Y2Cl12': ")
     for line, word in zip(
         errors, ["charge balanced", "neither Li nor Na", "U", "cannot be read", "repeats"], strict=True
     ):
@@ -114,6 +115,52 @@ def test_file_in_and_out(invoke, tmp_path):
     assert rejected["row"].tolist() == [3, 4]
     assert rejected["value"].tolist() == ["LiAlCl3", "'=1+1"]
     assert list(rejected.columns) == ["row", "value", "reason"]
+
+
+def test_a_repeated_formula_is_kept_once_and_is_no_mistake(invoke, tmp_path):
+    result = invoke("Li3YCl6", "Li6Y2Cl12", "--phase", "glass", "--out", str(tmp_path / "x.csv"))
+    assert result.exit_code == 0, result.stderr
+    assert "formula 2: 'Li6Y2Cl12': it repeats row 1" in result.stderr
+    assert "error" not in result.stderr
+    assert "1 rows repeated, see" in result.stderr
+    assert pd.read_csv(tmp_path / "x.csv")["formula"].tolist() == ["Li3YCl6"]
+    assert pd.read_csv(tmp_path / "rejected.csv")["row"].tolist() == [2]
+
+
+@pytest.mark.parametrize("written", ["Glass", "GLASS", "glass"])
+def test_a_phase_may_be_written_in_any_case(invoke, written):
+    result = invoke("Li3YCl6", "--phase", written, "--format", "JSON")
+    assert result.exit_code == 0, result.stderr
+    assert [row["phase"] for row in json.loads(result.stdout)] == ["glass"]
+    assert invoke("Li3YCl6", "--phase", "liquid").exit_code == 2
+
+
+def test_results_are_written_over_only_when_asked(invoke, tmp_path):
+    out = tmp_path / "x.csv"
+    assert invoke("Li3YCl6", "AlCl3", "--out", str(out)).exit_code == 2
+    first, refused = out.read_bytes(), (tmp_path / "rejected.csv").read_bytes()
+    again = invoke("Na3YCl6", "--out", str(out))
+    assert again.exit_code == 2
+    assert "--overwrite" in again.stderr
+    assert "x.csv and" in again.stderr
+    # Another name beside it would still replace the list of refused rows.
+    beside = invoke("Na3YCl6", "--out", str(tmp_path / "y.csv"))
+    assert beside.exit_code == 2
+    assert "rejected.csv would be written over" in beside.stderr
+    assert (out.read_bytes(), (tmp_path / "rejected.csv").read_bytes()) == (first, refused)
+    assert invoke("Na3YCl6", "--out", str(out), "--overwrite").exit_code == 0
+    assert pd.read_csv(out)["formula"].tolist() == ["Na3YCl6"] * 2
+    # An empty list of refused rows is nobody's loss.
+    assert invoke("Na3YCl6", "--out", str(tmp_path / "y.csv")).exit_code == 0
+
+
+def test_a_long_input_shows_how_far_it_is(invoke, tmp_path, monkeypatch):
+    monkeypatch.setattr("softlyte.cli.predict.LONG_INPUT", 4)
+    result = invoke("Li3YCl6", "Na3YCl6", "--format", "csv")
+    assert result.exit_code == 0
+    assert "predict" in result.stderr
+    assert "4/4" in result.stderr
+    assert "4/4" not in result.stdout
 
 
 def test_the_name_of_the_output_decides_its_format(invoke, tmp_path):
@@ -265,6 +312,17 @@ def test_long_lists_are_predicted_in_pieces(tiny_weights, monkeypatch):
     whole = predict(formulas, predictor=model)
     monkeypatch.setattr("softlyte.screening.predict.CHUNK_ROWS", 4)
     pd.testing.assert_frame_equal(predict(formulas, predictor=model), whole, rtol=1e-4)
+
+
+def test_progress_counts_rows_up_to_all_of_them(tiny_weights, monkeypatch):
+    monkeypatch.setattr("softlyte.screening.predict.CHUNK_ROWS", 4)
+    seen = []
+    model = Predictor.load(tiny_weights, "cpu")
+    rows = rows_from_formulas(["Li3YCl6", "NaTaCl6", "Li2ZrCl6"])
+    predict_rows(rows, predictor=model, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (6, 6)
+    assert seen == sorted(seen)
+    assert (4, 6) in seen
 
 
 def test_scale_and_order_of_elements_do_not_matter(tiny_weights):

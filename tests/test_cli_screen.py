@@ -77,6 +77,47 @@ def test_own_candidates(invoke, tmp_path):
     assert invoke("--candidates", listed, "--out", tmp_path / "good").exit_code == 0
 
 
+def test_repeated_candidates_are_no_mistake(invoke, tmp_path):
+    listed = tmp_path / "mine.csv"
+    listed.write_text("formula,phase\nLi3YCl6,Glass\nLi6Y2Cl12,glass\n")
+    result = invoke("--candidates", listed, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    assert "mine.csv, row 3: 'Li6Y2Cl12': it repeats row 2" in result.stderr
+    assert len(pd.read_csv(tmp_path / "out" / "candidates.csv")) == 1
+    assert pd.read_csv(tmp_path / "out" / "rejected.csv")["row"].tolist() == [3]
+
+
+def test_own_prices_reach_the_ranking_and_belong_to_the_run(invoke, tmp_path):
+    own, listed, out = tmp_path / "own.csv", tmp_path / "mine.csv", tmp_path / "out"
+    own.write_text("formula,price_per_kg\nYCl3,1000\n")
+    listed.write_text("formula,phase\nLi3YCl6,crystal\n")
+    words = ("--candidates", listed, "--out", out, "--prices", own, "--route", "hydrate")
+    words += ("--date", "2023", "--currency", "eur", "--thickness", 30, "--without", "Li2O")
+    result = invoke(*words)
+    assert result.exit_code == 0, result.stderr
+    row = pd.read_csv(out / "candidates.csv").iloc[0]
+    assert row["cost_usd_kg"] > 400
+    assert row["cost_usd_m2"] == pytest.approx(0.03 * row["cost_usd_l"], rel=1e-4)
+    assert row["currency"] == "EUR"
+    recorded = json.loads((out / "run.json").read_text())["config"]["costing"]
+    assert recorded["route"] == "hydrate"
+    assert recorded["currency"] == "EUR"
+    assert recorded["thickness_um"] == 30
+    assert (recorded["prices"]["own"], recorded["prices"]["date"]) == ("own.csv", "2023")
+    assert recorded["prices"]["without"] == ["Li2O"]
+    assert invoke(*words).exit_code == 0
+    # The same file name with another price in it is another run.
+    own.write_text("formula,price_per_kg\nYCl3,999\n")
+    refused = invoke(*words)
+    assert refused.exit_code == 2
+    assert "another run's results" in refused.stderr
+    assert invoke(*words[:4]).exit_code == 2
+    mistake = invoke("--candidates", listed, "--out", tmp_path / "new", "--currency", "XXX")
+    assert mistake.exit_code == 2
+    assert "no exchange rate for 'XXX'" in mistake.stderr
+    assert not (tmp_path / "new").exists()
+
+
 def test_mistakes_are_one_sentence(invoke, tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "bad.toml").write_text("name = ")

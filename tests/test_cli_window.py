@@ -168,6 +168,10 @@ def test_command_line(tmp_path: Path, tiny_weights: Path) -> None:
     assert "formula 2: 'AlCl3'" in as_json.stderr
     as_csv = run("Li3InCl6", "--cathode", "LCO", "--format", "csv", weights=tiny_weights)
     assert as_csv.stdout.splitlines()[0] == ",".join(WINDOW_COLUMNS)
+    twice = run("Li3InCl6", "Li6In2Cl12", "--cathode", "LCO", "--format", "CSV", weights=tiny_weights)
+    assert twice.exit_code == 0
+    assert "formula 2: 'Li6In2Cl12': it repeats an earlier formula" in twice.stderr
+    assert "error" not in twice.stderr
     wrong = run("Li3InCl6", "--cathode", "granite", weights=tiny_weights)
     assert wrong.exit_code == 2
     assert "neither a formula nor one of LCO" in wrong.stderr

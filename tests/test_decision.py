@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from softlyte.datasets.formulas import Compositions
+from softlyte.datasets.tables import load_table
 from softlyte.models.predictions import Predictions, PropertyPrediction
 from softlyte.screening.cost import precursor_cost
+from softlyte.screening.costing import load_costing
 from softlyte.screening.decision import (
     assess,
     decide,
@@ -22,8 +24,18 @@ from softlyte.screening.decision import (
 )
 from softlyte.screening.glass_transition import SOURCES
 from softlyte.screening.known import KnownElectrolytes, known_electrolytes, nearest_known
+from softlyte.screening.parameters import Parameter, parameter, replaced
 from softlyte.screening.pressure import Conditions
-from softlyte.screening.targets import TARGET_COLUMNS, Target, TargetError, load_targets, make_targets
+from softlyte.screening.sampled import sampled_columns
+from softlyte.screening.shared import shared_probability
+from softlyte.screening.targets import (
+    DRAWN_COLUMNS,
+    TARGET_COLUMNS,
+    Target,
+    TargetError,
+    load_targets,
+    make_targets,
+)
 
 FORMULAS = ["LiAlCl2.5O0.75", "Li3YCl6", "Li6PS5Cl"]
 CRYSTAL, GLASS = 0, 1
@@ -153,6 +165,16 @@ def test_conditions_of_a_targets_file():
     assert (wanted.conditions.temperature_c, wanted.conditions.contact) == (60.0, 0.3)
     assert not wanted.conditions.alkali_metal
     assert load_targets().conditions == Conditions()
+    # A pellet conducts at the stack-pressure limit unless another operating pressure is given.
+    assert load_targets().working_conditions().pressure_mpa == 2.0
+    pressed = make_targets(
+        {
+            "target": [{"column": "oxidation_v", "comparison": ">", "value": 4}],
+            "conditions": {"pressure_mpa": 9},
+        }
+    )
+    assert pressed.working_conditions().working_pressure_mpa == 9.0
+    assert pressed.pressure_mpa() == 2.0
     warm = decide(Compositions.from_formulas(FORMULAS), np.full(3, GLASS, np.uint8), predictions(), wanted)
     cold = decide(
         Compositions.from_formulas(FORMULAS), np.full(3, GLASS, np.uint8), predictions(), load_targets()
@@ -167,6 +189,7 @@ def test_conditions_of_a_targets_file():
         ({"contact": 2}, "contact fraction is 2; give a number between 0 and 1"),
         ({"temperature_c": "warm"}, "condition temperature_c has the value 'warm'"),
         ({"temperature_c": -400}, "temperature is -400 C; give one above -273.15"),
+        ({"pressure_mpa": 0}, "operating pressure is 0 MPa; give one above 0"),
         (5, r"conditions must be a table \[conditions\]"),
     ],
 )
@@ -262,6 +285,158 @@ def test_cost_per_litre_by_hand(transform):
     assert per_kg == pytest.approx(norm.cdf(np.log(8.0 / cost.usd_kg[0]) / cost.log_sd[0]))
     assert joint_probability(judged, targets(("cost_usd_l", "<=", 0.0))) == pytest.approx([0] * 3)
     assert judged.median("cost_usd_l")[0] == pytest.approx(cost.usd_kg[0] * np.exp(log_density))
+
+
+@pytest.fixture
+def certain_pellets():
+    """Pellets and hardness without scatter: half is kept at a twentieth of the hardness, exponent 1."""
+    known = {name: parameter(name) for name in load_table("pressure_parameters")["parameter"]}
+    known |= {
+        "pellet_log10_half_over_hardness": Parameter(np.log10(0.05), 0.0),
+        "pellet_exponent": Parameter(1.0, 0.0),
+        "hardness_tian_log10_offset": Parameter(0.0, 0.0),
+    }
+    with replaced(known):
+        yield
+
+
+def known_solid(bulk_gpa=20.0, shear_gpa=10.0):
+    """Three materials whose K and G are all but certain."""
+    return predictions(
+        bulk_modulus_gpa=property_([[np.log10(bulk_gpa)] * 3] * 2, 1e-9, "log10"),
+        shear_modulus_gpa=property_([[np.log10(shear_gpa)] * 3] * 2, 1e-9, "log10"),
+    )
+
+
+def judge(given, phase=CRYSTAL, overrides=None, conditions=None):
+    compositions = Compositions.from_formulas(FORMULAS)
+    return assess(compositions, np.full(3, phase, np.uint8), given, overrides, conditions)
+
+
+def test_conductivity_at_the_operating_pressure_by_hand(certain_pellets):
+    # H = 0.92 (1/2)^1.137 10^0.708 = 2.136 GPa; half is kept at 106.8 MPa, 1/(1 + 53.4) = 0.01838 at 2 MPa.
+    kept = 1 / (1 + 0.05e3 * 0.92 * 0.5**1.137 * 10**0.708 / 2)
+    assert kept == pytest.approx(0.01838, abs=1e-5)
+    wanted = targets(("sigma_at_pressure_ms_cm", ">=", 0.05))
+    judged = judge(known_solid())
+    # Members have log10 sigma -2.5 and -2.7 with 0.4; wanted are 0.05/0.01838 = 2.72 mS/cm: -2.565.
+    z = [(m - np.log10(0.05e-3 / kept)) / 0.4 for m in (-2.5, -2.7)]
+    assert z[0] == pytest.approx(0.163, abs=1e-3)
+    assert joint_probability(judged, wanted)[0] == pytest.approx(norm.cdf(z).mean(), rel=1e-6)
+    # At 20 MPa 1/(1 + 5.34) is kept.
+    at_twenty = targets(("sigma_at_pressure_ms_cm", ">=", 0.05), ("stack_pressure_mpa", "<", 20.0))
+    assert at_twenty.working_conditions().pressure_mpa == 20.0
+    more = judge(known_solid(), conditions=at_twenty.working_conditions())
+    assert more.median("conductivity_kept") == pytest.approx([1 / 6.34] * 3, rel=1e-3)
+    assert joint_probability(more, wanted)[0] > joint_probability(judged, wanted)[0]
+
+
+def test_one_conductivity_answers_both_of_its_targets(certain_pellets):
+    judged = judge(known_solid())
+    kept = judged.median("conductivity_kept")[0]
+    bare = joint_probability(judged, targets(("sigma_ms_cm", ">=", 1.0)))
+    # The same event said twice is no less likely than said once; as independent factors it would be squared.
+    twice = targets(("sigma_ms_cm", ">=", 1.0), ("sigma_at_pressure_ms_cm", ">=", kept))
+    assert joint_probability(judged, twice) == pytest.approx(bare, rel=1e-6)
+    # Bulk conductivity between 1 and 1.5 mS/cm, one limit from each target.
+    band = targets(("sigma_ms_cm", "<", 1.5), ("sigma_at_pressure_ms_cm", ">=", kept))
+    edges = np.log10(1.5e-3), -3.0
+    inside = [norm.cdf((edges[0] - m) / 0.4) - norm.cdf((edges[1] - m) / 0.4) for m in (-2.5, -2.7)]
+    assert joint_probability(judged, band)[0] == pytest.approx(np.mean(inside), rel=1e-6)
+    never = targets(("sigma_ms_cm", "<", 0.9), ("sigma_at_pressure_ms_cm", ">=", kept))
+    assert joint_probability(judged, never) == pytest.approx([0] * 3, abs=1e-9)
+
+
+def test_flow_answers_pressure_and_pellet_at_once(certain_pellets):
+    # A hard glass keeps nothing unless it flows. Tg 290 and 310 +- 10 K, used at 298.15 K.
+    transition = {"glass_transition_k": property_([[290.0] * 3, [310.0] * 3], 10.0)}
+    wanted = [("stack_pressure_mpa", "<", 2.0), ("sigma_at_pressure_ms_cm", ">=", 1.0)]
+    hard = known_solid(1000.0, 500.0)
+    judged = judge(hard, GLASS, transition)
+    flow = parameter("flow_log10_mpa")
+    under_flow = norm.cdf((np.log10(2.0) - flow.value) / flow.sd)
+    each = norm.cdf(0.815) * norm.cdf(1.25), norm.cdf(-1.185) * norm.cdf(0.75)
+    by_hand = under_flow * np.mean(each)
+    assert joint_probability(judged, targets(*wanted))[0] == pytest.approx(by_hand, abs=2e-4)
+    # Independent factors would ask the glass to flow twice.
+    twice = norm.cdf(0.815) * each[0], norm.cdf(-1.185) * each[1]
+    assert by_hand > 1.2 * under_flow * np.mean(twice)
+    # Tg below 290 K: half of the first member, a 44th of the second, and all of these flow.
+    colder = targets(*wanted, ("glass_transition_k", "<", 290.0))
+    cold = norm.cdf(0) * norm.cdf(1.25), norm.cdf(-2) * norm.cdf(0.75)
+    assert joint_probability(judged, colder)[0] == pytest.approx(under_flow * np.mean(cold), abs=2e-4)
+    crystal = judge(hard, CRYSTAL, transition)
+    assert joint_probability(crystal, colder).tolist() == [0.0] * 3
+    assert joint_probability(crystal, targets(*wanted))[0] < 1e-3
+
+
+def test_targets_that_share_nothing_with_the_draws_stay_factors(certain_pellets):
+    judged = judge(known_solid())
+    at_pressure = ("sigma_at_pressure_ms_cm", ">=", 0.05)
+    both = targets(at_pressure, ("oxidation_v", ">=", 4.0))
+    by_member = judged.member_probability(both.target[0]) * judged.member_probability(both.target[1])
+    assert joint_probability(judged, both) == pytest.approx(by_member.mean(axis=0))
+
+
+def test_drawn_columns_agree_with_what_is_shown():
+    judged = assessment(CRYSTAL)
+    shown = sampled_columns(judged)
+    for column in DRAWN_COLUMNS:
+        median, low, high = shown[column]
+        assert judged.median(column).tolist() == median.tolist()
+        below = judged.probability(targets((column, "<", float(median[1]))).target[0])[1]
+        # The interval shown draws the conductivity too, 128 times for two members.
+        assert below == pytest.approx(0.5, abs=0.05), column
+        inside = targets((column, ">=", float(low[1])), (column, "<=", float(high[1])))
+        assert joint_probability(judged, inside)[1] == pytest.approx(0.9, abs=0.05), column
+
+
+def test_draws_and_closed_forms_give_the_same_single_probabilities():
+    for phase in (CRYSTAL, GLASS):
+        judged = assessment(phase)
+        for column, comparison, value in (
+            ("stack_pressure_mpa", "<", 2.0),
+            ("sigma_ms_cm", ">=", 1.0),
+            ("youngs_modulus_gpa", "<", 2.0),
+            ("bulk_modulus_gpa", ">=", 18.0),
+            ("glass_transition_k", "<", 310.0),
+        ):
+            (target,) = targets((column, comparison, value)).target
+            drawn = shared_probability(judged, [target]).mean(axis=0)
+            assert drawn == pytest.approx(judged.probability(target), abs=0.02), (column, phase)
+
+
+def test_unknown_conductivity_meets_no_target_and_leaves_others_alone():
+    unknown = predictions(sigma_s_cm=property_([[np.nan, -3.0, -3.0]] * 2, 0.4, "log10"))
+    judged = judge(unknown)
+    at_pressure = targets(("sigma_at_pressure_ms_cm", ">=", 1e-3))
+    assert joint_probability(judged, at_pressure)[0] == 0.0
+    assert joint_probability(judged, targets(("sigma_at_pressure_ms_cm", "<", 1e3)))[0] == 0.0
+    assert joint_probability(judged, targets(("conductivity_kept", ">", 0.0)))[0] == pytest.approx(1.0)
+    assert (joint_probability(judged, at_pressure)[1:] > 0).all()
+
+
+def test_cost_per_area_by_hand():
+    # 50 um of a square metre hold 0.05 L: 0.6 USD/m2 are 12 USD/L.
+    judged = assessment()
+    area = joint_probability(judged, targets(("cost_usd_m2", "<=", 0.6)))
+    assert area == pytest.approx(joint_probability(judged, targets(("cost_usd_l", "<=", 12.0))))
+    assert judged.median("cost_usd_m2") == pytest.approx(0.05 * judged.median("cost_usd_l"))
+    compositions = Compositions.from_formulas(FORMULAS)
+    thin = assess(compositions, np.zeros(3, np.uint8), predictions(), costing=load_costing(thickness_um=25))
+    assert joint_probability(thin, targets(("cost_usd_m2", "<=", 0.3))) == pytest.approx(area)
+
+
+def test_a_price_level_without_scatter_is_met_or_not():
+    compositions = Compositions.from_formulas(["LiAlCl2.5O0.75", "Li3YCl6", "LiTmCl4"])
+    low = assess(compositions, np.zeros(3, np.uint8), predictions(), costing=load_costing(price_level="low"))
+    usd = low.cost.usd_kg
+    limit = (usd[0] + usd[1]) / 2
+    met = joint_probability(low, targets(("cost_usd_kg", "<=", limit)))
+    assert met.tolist() == [float(usd[0] < limit), float(usd[1] < limit), 0.0]
+    missed = joint_probability(low, targets(("cost_usd_kg", ">", limit)))
+    assert missed.tolist() == [float(usd[0] > limit), float(usd[1] > limit), 0.0]
+    assert joint_probability(low, targets(("cost_usd_kg", "<=", usd[0])))[0] == 1.0
 
 
 def test_glass_transition_is_a_property_of_glasses():

@@ -164,3 +164,22 @@ def test_mistakes_give_one_sentence(invoke, words, message, tmp_path, monkeypatc
 def test_shares_of_a_stiff_material_lie_above_the_target(model):
     (report,) = explain_pressure(["Li7La3Zr2O12"], "crystal", predictor=model)
     assert np.argmax(report.shares()) > 2
+
+
+def test_a_repeated_formula_is_explained_once_and_noted(invoke):
+    result = invoke("Li3YCl6", "Li6Y2Cl12", "--phase", "Crystal")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.count("Li3YCl6 as a crystal") == 1
+    said = "formula 2, 'Li6Y2Cl12': it repeats row 1; nothing to do, the composition is kept once"
+    assert " ".join(result.stderr.split()) == said
+
+
+def test_the_operating_pressure_of_the_targets_is_that_of_the_pellet(invoke, tmp_path):
+    targets = tmp_path / "targets.toml"
+    targets.write_text(
+        '[[target]]\ncolumn = "stack_pressure_mpa"\ncomparison = "<"\nvalue = 5\n'
+        "[conditions]\npressure_mpa = 9\n"
+    )
+    text = invoke("Li3YCl6", "--phase", "crystal", "--targets", str(targets)).stdout
+    assert "P(below 5 MPa)" in text
+    assert "of its conductivity at 9 MPa" in text

@@ -1,6 +1,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +129,35 @@ def test_same_configuration_may_use_the_folder_again_another_may_not(tmp_path):
     assert (tmp_path / "candidates.csv").read_text() == "old"
     open_run(tmp_path, {"seed": 2}, overwrite=True)
     assert not (tmp_path / "candidates.csv").exists()
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path):
+    record = open_run(tmp_path, {"seed": 1})
+    with pytest.raises(OutputError, match=r"another process is writing .* give another --out"):
+        open_run(tmp_path, {"seed": 1}, overwrite=True)
+    record.finish({})
+    open_run(tmp_path, {"seed": 1}).fail(ValueError("stopped"))
+    # A refusal keeps nobody out.
+    with pytest.raises(OutputError, match="--overwrite"):
+        open_run(tmp_path, {"seed": 2})
+    open_run(tmp_path, {"seed": 1}).finish({})
+
+
+def test_a_process_that_died_leaves_the_folder_free(tmp_path):
+    code = (
+        "import os, pathlib; from softlyte.screening.run_record import open_run; "
+        f"record = open_run(pathlib.Path({str(tmp_path)!r}), {{}}); print('open', flush=True); "
+        "input(); os._exit(9)"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout.readline() == "open\n"
+    with pytest.raises(OutputError, match="another process"):
+        open_run(tmp_path, {})
+    other.communicate("\n", timeout=60)
+    assert other.returncode == 9
+    open_run(tmp_path, {}).finish({})
 
 
 def test_results_without_a_readable_record_are_not_overwritten(tmp_path):

@@ -21,7 +21,7 @@ from softlyte.screening.export import OutputError, csv_text
 from softlyte.screening.funnel import screen
 from softlyte.screening.inputs import InputError
 from softlyte.screening.ranking import rank_order
-from softlyte.screening.run_record import RESULT_FILES
+from softlyte.screening.run_record import LOCK_FILE, RESULT_FILES
 from softlyte.screening.space import SpaceError, load_space
 from softlyte.screening.targets import TargetError, load_targets, make_targets
 from softlyte.screening.tiers import (
@@ -66,7 +66,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_files_columns_and_ranks(run):
     result, _ = run
-    assert sorted(p.name for p in result.folder.iterdir()) == sorted([*RESULT_FILES, "run.json"])
+    assert {p.name for p in result.folder.iterdir()} == {*RESULT_FILES, "run.json", LOCK_FILE}
     table = pd.read_csv(result.folder / "candidates.csv", keep_default_na=False, na_values=[""])
     assert tuple(table.columns) == CANDIDATE_COLUMNS
     assert table["rank"].tolist() == list(range(1, TOP + 1))
@@ -292,6 +292,8 @@ def test_cost_ceiling_follows_the_targets():
     assert ceiling(("oxidation_v", ">=", 4.0)) is None
     assert ceiling(("cost_usd_kg", "<=", 10.0), ("cost_usd_l", "<", 100.0)) == 50.0
     assert ceiling(("cost_usd_l", ">", 5.0)) is None
+    # 50 um: 0.05 L/m2, so 2 USD/m2 are 40 USD/L.
+    assert ceiling(("cost_usd_m2", "<=", 2.0)) == pytest.approx(200.0)
 
 
 def test_network_scores_do_not_depend_on_the_neighbours(predictor):

@@ -7,7 +7,16 @@ import pytest
 from softlyte.datasets.columns import PHASES
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import symbols
-from softlyte.screening.inputs import InputError, InputRows, check_rows, read_rows, rows_from_formulas
+from softlyte.screening.inputs import (
+    InputError,
+    InputRows,
+    RepeatedWarning,
+    check_rows,
+    read_rows,
+    refused,
+    rows_from_formulas,
+    usable,
+)
 
 KNOWN = np.ones(104, dtype=bool)
 KNOWN[[symbols().index("U"), symbols().index("Pu")]] = False
@@ -54,8 +63,8 @@ def test_each_mistake_is_named_and_the_others_go_on(formula, words):
     result = check(["Li3YCl6", formula, "Na3YCl6"], "crystal")
     assert result.compositions.formulas() == ["Li3YCl6", "Na3YCl6"]
     assert result.row.tolist() == [1, 3]
-    ((row, value, reason),) = result.rejected
-    assert (row, value) == (2, formula)
+    ((row, value, reason, repeats),) = result.rejected
+    assert (row, value, repeats) == (2, formula, 0)
     assert re.search(words, reason), reason
     assert ";" in reason or "check" in reason  # a remedy follows
 
@@ -65,6 +74,16 @@ def test_repetitions_are_kept_once_and_reported():
     assert result.compositions.formulas() == ["Li3YCl6", "Na3YCl6"]
     assert [r.row for r in result.rejected] == [3, 4]
     assert all("row 1" in r.reason for r in result.rejected)
+    assert [r.repeats for r in result.rejected] == [1, 1]
+    assert refused(result.rejected) == []
+
+
+def test_repetitions_warn_and_mistakes_raise():
+    with pytest.warns(RepeatedWarning, match=r"formula 2, 'Li6Y2Cl12': it repeats row 1"):
+        usable(check(["Li3YCl6", "Li6Y2Cl12"]).rejected)
+    with pytest.raises(InputError, match=r"formula 3, 'AlCl3'.*\(and 1 more\)"):
+        usable(check(["Li3YCl6", "Li6Y2Cl12", "AlCl3", "YCl3"]).rejected)
+    usable([])
 
 
 def test_a_row_may_add_the_phase_that_an_earlier_one_left_out():
@@ -131,7 +150,7 @@ def test_blank_rows_are_no_rows_but_count(tmp_path):
 def test_latin1_bytes_refuse_their_row_alone(tmp_path):
     rows = read_rows(write(tmp_path, "formula,name\nLi3YCl6,Yttrium\nNa3YCl6,Süß\n".encode("latin-1")))
     assert rows.formula == ["Li3YCl6"]
-    ((row, value, reason),) = rows.rejected
+    ((row, value, reason, _),) = rows.rejected
     assert (row, value) == (3, "Na3YCl6")
     assert "0xFC is not UTF-8" in reason
 

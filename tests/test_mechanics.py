@@ -139,7 +139,7 @@ def test_k_and_g_are_drawn_with_their_correlation(correlation):
 def test_intervals_agree_with_a_large_sample():
     p = predicted([30.0], [10.0])
     judged = assess(Compositions.from_formulas(["Li3YCl6"]), np.zeros(1, np.uint8), p)
-    columns = sampled_columns(judged, 2.0)
+    columns = sampled_columns(judged)
     assert tuple(columns) == SAMPLED_COLUMNS
     rng = np.random.default_rng(1)
     z = rng.standard_normal((200_000, 2))
@@ -158,11 +158,11 @@ def test_intervals_agree_with_a_large_sample():
 
 def test_chen_hardness_is_empty_where_it_does_not_hold():
     soft = assess(Compositions.from_formulas(["Li6PS5Cl"]), np.zeros(1, np.uint8), predicted([28.7], [8.1]))
-    assert np.isnan(sampled_columns(soft, 2.0)["hardness_chen_gpa"]).all()
+    assert np.isnan(sampled_columns(soft)["hardness_chen_gpa"]).all()
     hard = assess(
         Compositions.from_formulas(["Li7La3Zr2O12"]), np.zeros(1, np.uint8), predicted([102.8], [59.6])
     )
-    median, low, high = (v[0] for v in sampled_columns(hard, 2.0)["hardness_chen_gpa"])
+    median, low, high = (v[0] for v in sampled_columns(hard)["hardness_chen_gpa"])
     assert 0 <= low < median < high
 
 
@@ -178,9 +178,9 @@ def test_a_row_does_not_depend_on_its_neighbours(rows):
     alone = assess(
         Compositions.from_formulas(["Li3YCl6"]), np.zeros(1, np.uint8), predicted(k[-1:], k[-1:] / 3)
     )
-    for name, values in sampled_columns(many, 2.0, draws=8).items():
+    for name, values in sampled_columns(many, draws=8).items():
         np.testing.assert_allclose(
-            [v[-1] for v in values], [v[0] for v in sampled_columns(alone, 2.0, draws=8)[name]], err_msg=name
+            [v[-1] for v in values], [v[0] for v in sampled_columns(alone, draws=8)[name]], err_msg=name
         )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +45,21 @@ def note(message: str) -> None:
     from rich.text import Text
 
     console(stderr=True).print(Text(message), soft_wrap=True)
+
+
+@contextmanager
+def repetitions_noted() -> Iterator[None]:
+    """Print warnings of repeated formulas, raised in the block, as remarks on stderr."""
+    from softlyte.screening.inputs import RepeatedWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RepeatedWarning)
+        yield
+    for warning in caught:
+        if issubclass(warning.category, RepeatedWarning):
+            note(str(warning.message))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def print_table(
@@ -97,18 +114,21 @@ def number_text(value: object, name: str = "") -> str:
 
 
 def report_rejected(rejected: Sequence[RejectedRow], place: str, written: Path | None) -> None:
-    """Print one sentence for each refused row on stderr (the first SHOWN_REJECTED of them).
+    """Print one sentence for each refused or repeated row on stderr (the first SHOWN_REJECTED of them).
 
     Args:
-        rejected: refused rows.
+        rejected: refused rows, as errors, and repeated ones, as remarks.
         place: what stands before a row's number, such as "formula" or "candidates.csv, row".
         written: file that holds all of them, None if there is none.
     """
     for row in rejected[:SHOWN_REJECTED]:
         # A reason from the parser begins with the formula; any other gets it put before.
         named = row.reason if repr(row.value) in row.reason else f"{row.value!r}: {row.reason}"
-        fail(f"{place} {row.row}: {named}")
+        (note if row.repeats else fail)(f"{place} {row.row}: {named}")
     if len(rejected) > SHOWN_REJECTED:
         note(f"... and {len(rejected) - SHOWN_REJECTED} more rows")
     if rejected and written is not None:
-        note(f"{len(rejected)} rows were refused, see {written}")
+        repeated = sum(row.repeats > 0 for row in rejected)
+        counts = ((len(rejected) - repeated, "refused"), (repeated, "repeated"))
+        text = " and ".join(f"{count} rows {kind}" for count, kind in counts if count)
+        note(f"{text}, see {written}")

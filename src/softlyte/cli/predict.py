@@ -2,89 +2,73 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-import typer
-
-from softlyte.cli.output import note, number_text, print_table, report_rejected
-from softlyte.datasets.errors import UserError
+from softlyte.cli import options
+from softlyte.cli.output import number_text, print_table
+from softlyte.cli.progress import progress_bar
+from softlyte.cli.results import check_place, give, place_of, read_formulas
 
 if TYPE_CHECKING:
     import pandas as pd
 
+LONG_INPUT = 200
+"""Rows from which a progress bar is worth its line."""
+
 
 def command(
-    formulas: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="FORMULA...", help="Formulas such as Li3YCl6.", show_default=False),
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(help="CSV with a column formula and, if wanted, a column phase.", show_default=False),
-    ] = None,
-    phase: Annotated[
-        Literal["crystal", "glass"] | None, typer.Option(help="Default: both.", show_default=False)
-    ] = None,
-    format: Annotated[
-        Literal["table", "csv", "json"] | None,
-        typer.Option(help="Default: table, or what the name of --out ends with.", show_default=False),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="File for the result; refused rows go to rejected.csv beside it.", show_default=False
-        ),
-    ] = None,
-    targets: Annotated[
-        Path | None, typer.Option(help="Targets (TOML); default: the shipped ones.", show_default=False)
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="Folder of trained weights; default: the shipped ones.", show_default=False),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    formulas: options.Formulas = None,
+    file: options.FormulaFile = None,
+    phase: options.Phase = None,
+    format: options.ResultFormat = None,
+    out: options.ResultFile = None,
+    overwrite: options.Overwrite = False,
+    targets: options.TargetsFile = None,
+    route: options.Route = "mechanochemical",
+    prices: options.Prices = None,
+    date: options.PriceDate = None,
+    without: options.Without = None,
+    price_level: options.PriceLevel = "central",
+    currency: options.Currency = "USD",
+    thickness: options.Thickness = 50.0,
+    weights: options.Weights = None,
+    device: options.Device = "auto",
 ) -> None:
     """Predict modulus, conductivity, window, stability, stack pressure and cost of formulas.
 
     Each prediction comes with its 90% interval. Without --phase a formula is predicted as crystal and as
-    glass.
+    glass. Costs follow the options of `softlyte cost`.
     """
-    if bool(formulas) == (file is not None):
-        raise UserError("give formulas or --file, one of them; for example: softlyte predict Li3YCl6")
-    if out is not None and format == "table":
-        raise UserError("a table is for the screen; choose --format csv or json with --out")
-    from softlyte.screening.export import atomic_text, check_file_place, csv_text, json_text, write_rejected
-    from softlyte.screening.inputs import read_rows, rows_from_formulas
+    rows = read_formulas(formulas, file, "predict")
+    written = check_place(out, format, overwrite)
+    from softlyte.screening.costing import load_costing
     from softlyte.screening.predict import predict_rows
 
-    if out is not None:
-        check_file_place(out)
-    rows = read_rows(file) if file is not None else rows_from_formulas(formulas or [])
-    frame, rejected = predict_rows(rows, phase=phase, targets=targets, weights=weights, device=device)
-    if format is None:
-        suffix = out.suffix.lower() if out is not None else ""
-        format = "json" if suffix == ".json" else "csv" if out is not None else "table"
-    if format == "table":
-        _print_blocks(frame)
-    elif out is None:
-        typer.echo(csv_text(frame) if format == "csv" else json_text(frame), nl=False)
-    else:
-        with atomic_text(out) as handle:
-            handle.write(csv_text(frame) if format == "csv" else json_text(frame))
-        note(f"{len(frame)} rows written to {out}")
-    refused = write_rejected(out.parent, rejected) if out is not None else None
-    report_rejected(rejected, "formula" if file is None else f"{file.name}, row", refused)
-    if rejected:
-        raise typer.Exit(2)
+    costing = load_costing(prices, date, without or (), route, price_level, currency, thickness)
+    with progress_bar() as show:
+
+        def advance(done: int, total: int) -> None:
+            if total >= LONG_INPUT:
+                show("predict", done, total)
+
+        frame, rejected = predict_rows(
+            rows,
+            phase=phase,
+            targets=targets,
+            weights=weights,
+            device=device,
+            costing=costing,
+            progress=advance,
+        )
+    give(frame, rejected, place_of(file), written, out, lambda: _print_blocks(frame, thickness))
 
 
-def _print_blocks(frame: pd.DataFrame) -> None:
+def _print_blocks(frame: pd.DataFrame, thickness: float) -> None:
     """Print one block per formula: properties as rows, its phases as columns, `value [lower, upper]`."""
-    from softlyte.datasets.columns import COLUMNS, INTERVAL_LEVEL, PREDICT_COLUMNS
+    from softlyte.datasets.columns import COLUMNS, INTERVAL_LEVEL
 
     common = ("formula", "mobile_ion", "family", "phase")
-    names = [n for n in PREDICT_COLUMNS if n in COLUMNS and n not in common]
+    names = [n for n in frame.columns if n in COLUMNS and n not in common]
     for formula, block in frame.groupby("formula", sort=False):
         ion, family = block["mobile_ion"].iloc[0], block["family"].iloc[0]
         phases = [str(p) for p in block["phase"]]
@@ -93,7 +77,8 @@ def _print_blocks(frame: pd.DataFrame) -> None:
             column = COLUMNS[name]
             cells = [_cell(row, name, column.predicted) for _, row in block.iterrows()]
             unit = f"V vs {ion}/{ion}+" if column.unit == "V" else column.unit
-            lines.append([column.label, unit, *cells])
+            label = f"{column.label}, {thickness:g} um" if name == "cost_usd_m2" else column.label
+            lines.append([label, unit, *cells])
         title = f"{formula}  ({ion} {family}; [{INTERVAL_LEVEL:.0%} interval])"
         print_table(["property", "unit", *phases], lines, title)
 

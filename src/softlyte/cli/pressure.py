@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from softlyte.cli.output import note
+from softlyte.cli import options
+from softlyte.cli.output import note, repetitions_noted
 from softlyte.datasets.errors import UserError
 
 
 def command(
-    formulas: Annotated[
-        list[str],
-        typer.Argument(metavar="FORMULA...", help="Formulas such as Li3YCl6.", show_default=False),
-    ],
-    phase: Annotated[
-        Literal["crystal", "glass"] | None, typer.Option(help="Default: both.", show_default=False)
-    ] = None,
+    formulas: options.NeededFormulas,
+    phase: options.Phase = None,
     temperature: Annotated[
         float | None, typer.Option(help="Use temperature, C; default: the targets' (25).", show_default=False)
     ] = None,
@@ -38,14 +34,9 @@ def command(
     plot: Annotated[
         Path | None, typer.Option(help="Image file (png, svg, pdf) for the distribution.", show_default=False)
     ] = None,
-    targets: Annotated[
-        Path | None, typer.Option(help="Targets (TOML); default: the shipped ones.", show_default=False)
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="Folder of trained weights; default: the shipped ones.", show_default=False),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    targets: options.TargetsFile = None,
+    weights: options.Weights = None,
+    device: options.Device = "auto",
 ) -> None:
     """Explain the stack pressure of formulas in words and a plot.
 
@@ -61,14 +52,17 @@ def command(
     if plot is not None:
         check_file_place(plot)
     aims = load_targets(targets)
-    conditions = aims.conditions
+    conditions = aims.working_conditions()
     if temperature is not None:
         conditions = replace(conditions, temperature_c=temperature)
     if contact is not None:
         conditions = replace(conditions, contact=contact)
     if alkali_metal is not None:
         conditions = replace(conditions, alkali_metal=alkali_metal)
-    reports = explain_pressure(formulas, phase, conditions, resistance, aims, weights=weights, device=device)
+    with repetitions_noted():
+        reports = explain_pressure(
+            formulas, phase, conditions, resistance, aims, weights=weights, device=device
+        )
     typer.echo("\n".join(report.text() for report in reports), nl=False)
     if plot is not None:
         note(f"plot written to {plot_pressure(reports, plot)}")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from softlyte.cli import options
 from softlyte.cli.output import PIPE_WIDTH, console, note, number_text, print_table, report_rejected
+from softlyte.cli.progress import progress_bar
 from softlyte.datasets.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ def command(
             help="CSV of own candidates (formula[, phase]) in place of a space.", show_default=False
         ),
     ] = None,
-    targets: Annotated[
-        Path | None, typer.Option(help="Targets (TOML); default: the shipped ones.", show_default=False)
-    ] = None,
+    targets: options.TargetsFile = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)] = ...,  # type: ignore[assignment]
     top: Annotated[int, typer.Option(min=1, help="Ranked candidates to write.")] = 10_000,
     refine: Annotated[
@@ -61,24 +59,32 @@ def command(
             show_default=False,
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of the sample that --limit draws.")] = 0,
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="Folder of trained weights; default: the shipped ones.", show_default=False),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another run's results.")] = False,
+    route: options.Route = "mechanochemical",
+    prices: options.Prices = None,
+    date: options.PriceDate = None,
+    without: options.Without = None,
+    price_level: options.PriceLevel = "central",
+    currency: options.Currency = "USD",
+    thickness: options.Thickness = 50.0,
+    weights: options.Weights = None,
+    device: options.Device = "auto",
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Screen a space of candidates and write the ranked ones.
 
     Writes candidates.csv (ranked), funnel.csv (what each tier removed and why), rejected.csv (input rows
-    refused) and run.json (configuration, versions, checksums, timings) into --out.
+    refused or repeated) and run.json (configuration, versions, checksums, timings) into --out. Costs follow
+    the options of `softlyte cost`.
     """
     if space is not None and candidates is not None:
         raise UserError("give a space or --candidates, one of them")
+    from softlyte.screening.costing import load_costing
     from softlyte.screening.funnel import screen
+    from softlyte.screening.inputs import refused
 
-    with _progress_bar() as progress:
+    costing = load_costing(prices, date, without or (), route, price_level, currency, thickness)
+    with progress_bar() as progress:
         result = screen(
             space,
             out=out,
@@ -92,61 +98,13 @@ def command(
             weights=weights,
             overwrite=overwrite,
             progress=progress,
+            costing=costing,
         )
     _print_summary(result)
     if candidates is not None:
         report_rejected(result.rejected, f"{candidates.name}, row", out / "rejected.csv")
-    if result.rejected:
+    if refused(result.rejected):
         raise typer.Exit(2)
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a callback (tier, done, total) that draws one bar per tier on stderr, with rate and ETA."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TaskID,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        """Candidates per second."""
-
-        def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text(f"{speed:,.0f}/s" if speed else "")
-
-    bars = Progress(
-        TextColumn("{task.description:<8}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console(stderr=True),
-    )
-    tasks: dict[str, TaskID] = {}
-
-    def update(tier: str, done: int, total: int) -> None:
-        if not tasks:
-            bars.start()  # not before there is work: a mistake is to be the only line
-        if tier not in tasks:
-            tasks[tier] = bars.add_task(tier, total=total)
-        bars.update(tasks[tier], completed=done, total=total)
-
-    try:
-        yield update
-    finally:
-        if tasks:
-            bars.stop()
 
 
 def _print_summary(result: ScreenResult) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from softlyte.cli import options
 from softlyte.cli.output import print_table
 
 if TYPE_CHECKING:
@@ -48,9 +49,7 @@ def describe(
 @app.command("find")
 def find(
     space: SpaceArgument,
-    formulas: Annotated[
-        list[str], typer.Argument(metavar="FORMULA...", help="Formulas such as Li3YCl6.", show_default=False)
-    ],
+    formulas: options.NeededFormulas,
 ) -> None:
     """Tell whether formulas are among a space's candidates, from where, and if not why."""
     from softlyte.screening.describe import find_in_space

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from softlyte.cli import options
 from softlyte.cli.output import note, print_table
 
 
@@ -15,7 +16,7 @@ def command(
     out: Annotated[Path, typer.Option(help="Run folder; the same folder again continues the run.")] = Path(
         "train-out"
     ),
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: options.Device = "auto",
     seed: Annotated[int | None, typer.Option(help="Replaces the configuration's seed.")] = None,
     max_hours: Annotated[
         float | None,

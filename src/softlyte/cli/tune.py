@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from softlyte.cli import options
 from softlyte.cli.output import note, print_table
 
 
@@ -27,7 +28,7 @@ def command(
         str | None, typer.Option(help="Database URL; a journal file in the run folder when not given.")
     ] = None,
     study: Annotated[str, typer.Option(help="Name of the study in the storage.")] = "softlyte",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: options.Device = "auto",
     max_hours: Annotated[
         float | None, typer.Option(min=0.0, help="Begin no trial after this time; run again to go on.")
     ] = None,

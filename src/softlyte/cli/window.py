@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from softlyte.cli import options
 from softlyte.cli.output import fail, note, number_text, print_table
 
 if TYPE_CHECKING:
@@ -17,9 +18,7 @@ OUT_FILES = ("window.csv", "profile.csv", "interfaces.csv")
 
 
 def command(
-    formulas: Annotated[
-        list[str], typer.Argument(metavar="FORMULA...", help="Formulas such as Li3YCl6.", show_default=False)
-    ],
+    formulas: options.NeededFormulas,
     cathode: Annotated[
         list[str] | None,
         typer.Option(
@@ -30,7 +29,11 @@ def command(
     ] = None,
     ion: Annotated[
         Literal["Li", "Na"] | None,
-        typer.Option(help="Ion whose potential counts; default: the more abundant.", show_default=False),
+        typer.Option(
+            help="Ion whose potential counts; default: the more abundant.",
+            show_default=False,
+            case_sensitive=False,
+        ),
     ] = None,
     metastable: Annotated[
         Literal["on_hull", "strict"],
@@ -58,22 +61,21 @@ def command(
         str | None,
         typer.Option(help="Corners of the section to draw: LiCl,AlCl3,Al2O3.", show_default=False),
     ] = None,
-    format: Annotated[Literal["table", "csv", "json"], typer.Option(help="What to print.")] = "table",
+    format: Annotated[
+        Literal["table", "csv", "json"], typer.Option(help="What to print.", case_sensitive=False)
+    ] = "table",
     out: Annotated[
         Path | None, typer.Option(help=f"Folder for {', '.join(OUT_FILES)}.", show_default=False)
     ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="Folder of trained weights; default: the shipped ones.", show_default=False),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    weights: options.Weights = None,
+    device: options.Device = "auto",
 ) -> None:
     """Compute window, products at both limits, decomposition and interfaces of formulas.
 
     Known phases stand with their tabulated energy, any other with the networks' and a 90% interval.
     """
     from softlyte.screening.export import atomic_text, check_file_place, check_writable, csv_text, write_csv
-    from softlyte.screening.window import window
+    from softlyte.screening.window import REPEATED, window
 
     if plot is not None:
         check_file_place(plot)
@@ -104,13 +106,14 @@ def command(
         note(f"tables written to {out}")
     refused = report.windows[report.windows["reason"] != ""]
     for row, record in refused.iterrows():
-        fail(f"formula {int(str(row)) + 1}: {record['formula']!r}: {record['reason']}")
+        say = note if record["reason"] == REPEATED else fail
+        say(f"formula {int(str(row)) + 1}: {record['formula']!r}: {record['reason']}")
     if plot is not None and report.profiles:
         page = report.html(None if corners is None else [c.strip() for c in corners.split(",")])
         with atomic_text(plot) as handle:
             handle.write(page)
         note(f"plot written to {plot}")
-    if len(refused):
+    if (refused["reason"] != REPEATED).any():
         raise typer.Exit(2)
 
 
