@@ -13,183 +13,68 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
 from benchmarks.baselines import tabular_features
+from benchmarks.coverage import save_figure
 from benchmarks.report import markdown_table, write_section
-from softlyte.datasets.formulas import Compositions, chemical_systems
-from softlyte.datasets.splits import split_by_group
-from softlyte.datasets.tables import load_table
+from benchmarks.stability_fit import NEUTRAL, fit_all, probability
+from benchmarks.unexplored import Array, Case, Mask, load_case, place, unexplored_hull
+from softlyte.datasets.formulas import chemical_systems
 from softlyte.datasets.writing import write_bytes
-from softlyte.featurize.hull_systems import ChemicalSystem, HullSystems
 from softlyte.featurize.phase_diagram import HullStore
-from softlyte.models.predictions import PropertyPrediction
-from softlyte.models.predictor import Predictor
-from softlyte.models.tasks import TASK_NAMES
 from softlyte.models.training_data import TrainingRows, load_training_rows
-from softlyte.screening.families import MOBILE_IONS, mobile_ion_of
-from softlyte.screening.stability import (
-    CALIBRATION_FILE,
-    NEAR_HULL_EV_ATOM,
-    REACTION_ENERGY_SD,
-    Stability,
-    StabilityCalibration,
-    stability,
-)
+from softlyte.screening.stability import CALIBRATION_FILE, NEAR_HULL_EV_ATOM, Stability
 
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
-
-NEUTRAL = StabilityCalibration(0.0, 1.0, (0.0, 0.0))
 BINS = 10
-SHARES = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0)
-"""Shares of a predicted depth below the hull that are tried."""
+FIGURE = Path(__file__).parent.parent / "docs" / "stability_reliability.svg"
 PEER = {"oxidation_v": 0.480, "reduction_v": 0.253}
 """V; hold-out errors of public notebooks with 145 Magpie features for lithium halides."""
 ASKED = {"oxidation_v": 0.25, "reduction_v": 0.15}
 
 
-class Unexplored(HullSystems):
-    """A collection in which no phase of the very system that is asked for is known."""
-
-    def __init__(self, known: HullSystems) -> None:
-        self.__dict__.update(known.__dict__)
-        self.cache = None
-        self._unexplored: dict[tuple[int, ...], ChemicalSystem] = {}
-
-    def system(self, numbers: tuple[int, ...]) -> ChemicalSystem:
-        """Return the system without the phases that hold all of its elements."""
-        if numbers not in self._unexplored:
-            self._unexplored[numbers] = self.subsystems_only(numbers)
-        return self._unexplored[numbers]
-
-    def lookup(self, compositions: Compositions) -> NDArray[np.int64]:
-        """Return that no composition is known."""
-        return np.full(len(compositions), -1, dtype=np.int64)
-
-
-@dataclass(frozen=True)
-class Case:
-    """N Li or Na compounds as candidates of unexplored systems, and what is true of them.
-
-    Attributes:
-        compositions: N compounds.
-        row: [N] their rows of the training data.
-        energy: predicted formation energy, [E, N] eV/atom, by members that have not seen the system.
-        above: [N] true energy above the hull of all other phases, eV/atom.
-        critexam: [N] CritExam's decomposition energy, eV/atom, NaN where it has none.
-        window: [2, N] true reduction and oxidation limit in V, NaN beyond 50 meV above the hull.
-        fit: [N] True for the chemical systems that the calibration is fitted on.
-    """
-
-    compositions: Compositions
-    row: NDArray[np.int64]
-    energy: PropertyPrediction
-    above: Array
-    critexam: Array
-    window: Array
-    fit: Mask
-
-    def take(self, rows: Mask) -> Case:
-        """Return the chosen compounds."""
-        return Case(
-            self.compositions[rows],
-            self.row[rows],
-            self.energy.take(rows),
-            self.above[rows],
-            self.critexam[rows],
-            self.window[:, rows],
-            self.fit[rows],
-        )
-
-
-Place = Callable[[Case, StabilityCalibration], Stability]
-
-
-def load_case(run: Path, rows: TrainingRows, store: HullStore, limit: int | None) -> Case:
-    """Read a run's out-of-fold predictions and find out what is true."""
-    stored = np.load(run / "out_of_fold.npz")
-    if stored["mean"].shape[1] != len(rows):
-        raise SystemExit(f"{run}/out_of_fold.npz has {stored['mean'].shape[1]} rows, the tables {len(rows)}")
-    source = rows.source == rows.sources.index("formation_energy")
-    alkali = (rows.compositions.amount_of("Li") > 0) | (rows.compositions.amount_of("Na") > 0)
-    compound = (rows.compositions.atomic_numbers > 0).sum(axis=1) > 1
-    chosen = np.flatnonzero(source & alkali & compound)
-    if limit is not None:
-        chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:limit])
-    compositions = rows.compositions[chosen]
-    predictor = Predictor.load(run / "checkpoint", device="cpu")
-    mean, sd = (stored[name][:, chosen].astype(np.float64) for name in ("mean", "sd"))
-    energy = predictor.calibrated(compositions, rows.phase[chosen], mean, sd)["formation_energy_ev_atom"]
-    truth = store.evaluate(compositions)
-    return Case(
-        compositions,
-        chosen,
-        energy,
-        truth.e_above_hull_ev_atom,
-        _by_formula(compositions, "decomposition_energy", "decomposition_energy_ev_atom"),
-        np.stack(
-            [_by_formula(compositions, "windows_computed", name) for name in ("reduction_v", "oxidation_v")]
-        ),
-        split_by_group(chemical_systems(compositions), (0.5, 0.0, 0.5), seed=1) == "train",
-    )
-
-
-def _by_formula(compositions: Compositions, table: str, column: str) -> Array:
-    values = load_table(table, drop_flagged=True).set_index("formula")[column]
-    return values.reindex(compositions.formulas()).to_numpy(np.float64)
-
-
-def fit_energy(found: Stability, case: Case) -> tuple[float, float]:
-    """Return shift and scale that make P(within 50 meV) likeliest on the fitted half."""
-    mean, sd = found.e_above_hull.mean()[case.fit], _own_sd(found)[case.fit]
-    near = case.above[case.fit] <= NEAR_HULL_EV_ATOM
-
-    def loss(parameters: Array) -> float:
-        shift, log_scale = parameters
-        p = PropertyPrediction(mean[None] + shift, np.exp(log_scale) * sd[None]).probability_below(
-            NEAR_HULL_EV_ATOM
-        )
-        p = np.clip(p, 1e-6, 1 - 1e-6)
-        return float(-np.where(near, np.log(p), np.log1p(-p)).mean())
-
-    # Bounds, so that forecasts without any information do not run off to infinity.
-    best = minimize(loss, np.zeros(2), method="Nelder-Mead", bounds=[(-0.2, 0.2), (np.log(0.3), np.log(3.0))])
-    return float(best.x[0]), float(np.exp(best.x[1]))
-
-
-def _own_sd(found: Stability) -> Array:
-    """Return the spread of the predicted energy alone, [N] eV/atom."""
-    return np.sqrt(np.maximum(found.e_above_hull.sd() ** 2 - REACTION_ENERGY_SD**2, 1e-8))
-
-
-def probability(found: Stability, limit: float) -> Array:
-    """Return P(energy above hull <= limit) against DFT's own truth, [N]: without DFT's error of reactions."""
-    return PropertyPrediction(found.e_above_hull.mean()[None], _own_sd(found)[None]).probability_below(limit)
-
-
-def reliability(p: Array, near: Mask) -> tuple[str, float]:
-    """Return the reliability diagram as a table, and the mean distance from the diagonal by rows."""
-    body, gap = [], 0.0
-    edges = np.linspace(0, 1, BINS + 1)
-    for low, high in pairwise(edges):
+def reliability(p: Array, near: Mask) -> list[tuple[str, int, float, float]]:
+    """Return the reliability diagram: class of stated P, phases in it, mean P, share within 50 meV."""
+    body = []
+    for low, high in pairwise(np.linspace(0, 1, BINS + 1)):
         rows = (p >= low) & ((p < high) | (high == 1))
         if rows.any():
-            stated, seen = p[rows].mean(), near[rows].mean()
-            gap += abs(stated - seen) * rows.mean()
-            body.append([f"{low:.1f}-{high:.1f}", f"{rows.sum():,}", f"{stated:.2f}", f"{seen:.2f}"])
-    return markdown_table(["P stated", "phases", "mean P", "share within 50 meV"], body), gap
+            body.append((f"{low:.1f}-{high:.1f}", int(rows.sum()), float(p[rows].mean()), near[rows].mean()))
+    return body
+
+
+def gap(diagram: list[tuple[str, int, float, float]]) -> float:
+    """Return the mean distance from the diagonal, by phases."""
+    count = np.array([n for _, n, _, _ in diagram])
+    apart = np.array([abs(stated - seen) for _, _, stated, seen in diagram])
+    return float((count * apart).sum() / count.sum())
+
+
+def draw(diagrams: dict[str, list[tuple[str, int, float, float]]], path: Path = FIGURE) -> None:
+    """Draw the reliability diagrams: share within 50 meV against the probability stated."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure: Any = Figure(figsize=(4.2, 3.6), layout="constrained")
+    FigureCanvasSVG(figure)
+    axis = figure.subplots()
+    axis.plot([0, 1], [0, 1], color="grey", linewidth=0.6)
+    for (name, diagram), marker in zip(diagrams.items(), "s^o", strict=False):
+        stated, seen = ([row[i] for row in diagram] for i in (2, 3))
+        axis.plot(stated, seen, marker=marker, markersize=4, linewidth=0.9, label=name)
+    axis.set_xlabel("stated probability of lying within 50 meV/atom of the hull", fontsize=8)
+    axis.set_ylabel("share that does", fontsize=8)
+    axis.tick_params(labelsize=7)
+    axis.legend(fontsize=7)
+    save_figure(figure, path)
 
 
 def scores(p: Array, near: Mask) -> list[str]:
@@ -243,8 +128,14 @@ def stability_section(case: Case, rows: TrainingRows, before: Stability, after: 
         for name, p in forecasts.items()
         if not name.startswith("share")
     ]
-    diagram, gap = reliability(forecasts["**the same, calibrated**"][test], near[test])
-    _, gap_before = reliability(forecasts["distribution through the hull"][test], near[test])
+    calibrated, plain = "**the same, calibrated**", "distribution through the hull"
+    shown = {
+        "formation energy alone": reliability(forecasts["formation energy alone"][test], near[test]),
+        "through the hull": reliability(forecasts[plain][test], near[test]),
+        "through the hull, calibrated": reliability(forecasts[calibrated][test], near[test]),
+    }
+    draw(shown)
+    diagram, before_it = shown["through the hull, calibrated"], shown["through the hull"]
     error = np.abs(after.e_above_hull.mean() - case.above)[test]
     return "\n\n".join(
         [
@@ -256,8 +147,12 @@ def stability_section(case: Case, rows: TrainingRows, before: Stability, after: 
             f"Against the decomposition energies of CritExam ({critexam.sum():,} phases, "
             f"{labels[critexam].mean():.0%} at most 50 meV/atom):",
             markdown_table(head, other),
-            f"Reliability, calibrated (mean distance from the diagonal {gap:.3f}, before {gap_before:.3f}):",
-            diagram,
+            f"Reliability, calibrated (mean distance from the diagonal {gap(diagram):.3f}, before "
+            f"{gap(before_it):.3f}; drawn in docs/stability_reliability.svg):",
+            markdown_table(
+                ["P stated", "phases", "mean P", "share within 50 meV"],
+                [[name, f"{n:,}", f"{stated:.2f}", f"{seen:.2f}"] for name, n, stated, seen in diagram],
+            ),
         ]
     )
 
@@ -270,40 +165,17 @@ def _logistic(value: Array, near: Mask, fit: Mask) -> Array:
     return expit(model.decision_function(filled[:, None]))
 
 
-def fit_depth(
-    place: Callable[[Case, StabilityCalibration], Stability], case: Case, fit: StabilityCalibration
-) -> float:
-    """Return the share of a depth below the hull that serves the windows of the fitted half best."""
-    chosen = case.take(case.fit & np.isfinite(case.window).all(axis=0))
-    errors = {}
-    for share in SHARES:
-        found = place(chosen, replace(fit, depth_share=share))
-        limits = np.stack([found.reduction_v.mean(), found.oxidation_v.mean()])
-        errors[share] = float(np.nanmean(np.abs(limits - chosen.window)))
-    return min(errors, key=lambda share: errors[share])
-
-
-def fit_windows(found: Stability, case: Case) -> tuple[float, float]:
-    """Return the further standard deviation of both limits that makes 90% intervals cover 90%."""
-    out = []
-    for side, limit in enumerate((found.reduction_v, found.oxidation_v)):
-        rows = case.fit & np.isfinite(case.window[side]) & np.isfinite(limit.mean())
-        error, sd = np.abs(limit.mean() - case.window[side])[rows], limit.sd()[rows]
-        extra = np.linspace(0, 1.5, 301)
-        cover = np.array([(error <= 1.6449 * np.hypot(sd, e)).mean() for e in extra])
-        out.append(float(extra[int(np.argmax(cover >= 0.9))]))
-    return out[0], out[1]
-
-
-def window_section(case: Case, rows: TrainingRows, heads: Array, before: Stability, after: Stability) -> str:
-    """Return errors of the window heads, ExtraTrees and the hull on held-out chemical systems.
+def window_section(
+    case: Case, rows: TrainingRows, before: Stability, alone: Stability, both: Stability
+) -> str:
+    """Return errors of the window heads, ExtraTrees, the hull and all together on held-out systems.
 
     Args:
         case: the compounds.
         rows: the training data.
-        heads: [2, N] reduction and oxidation limit of the networks, out of fold.
         before: placed on the hull without the calibration.
-        after: with it.
+        alone: with it, but without the heads.
+        both: with it and the heads.
     """
     chosen = rows.take(case.row)
     features = tabular_features(chosen)
@@ -321,35 +193,34 @@ def window_section(case: Case, rows: TrainingRows, heads: Array, before: Stabili
             if test.any():
                 model = ExtraTreesRegressor(100, max_features=1 / 3, random_state=0)
                 trees[test] = model.fit(features[fit], truth[fit]).predict(features[test])
-        hull_before = (before.reduction_v, before.oxidation_v)[side]
-        hull = (after.reduction_v, after.oxidation_v)[side]
-        low, high = hull.interval()
+        heads = case.heads[side].mean()
+        routes = [(s.reduction_v, s.oxidation_v)[side] for s in (before, alone, both)]
+        low, high = routes[-1].interval()
         for subset, mask in (
             ("all", known),
             ("halides", known & halide),
             ("all, second half", known & ~case.fit),
+            ("halides, second half", known & halide & ~case.fit),
         ):
-            inside = ((low <= truth) & (truth <= high))[mask].mean()
+            means = [trees, heads, *(route.mean() for route in routes)]
+            errors = [f"{np.abs(mean - truth)[mask].mean():.3f}" for mean in means]
             body.append(
                 [
                     name,
                     subset,
                     f"{mask.sum():,}",
                     f"{PEER[name]:.3f}",
-                    f"{np.abs(trees - truth)[mask].mean():.3f}",
-                    ""
-                    if np.isnan(heads[side][mask]).any()
-                    else f"{np.abs(heads[side] - truth)[mask].mean():.3f}",
-                    f"{np.abs(hull_before.mean() - truth)[mask].mean():.3f}",
-                    f"**{np.abs(hull.mean() - truth)[mask].mean():.3f}**",
-                    f"{np.nanmedian(np.abs(hull.mean() - truth)[mask]):.3f}",
-                    f"{inside:.0%}",
+                    *errors[:-1],
+                    f"**{errors[-1]}**",
+                    f"{np.median(np.abs(means[-1] - truth)[mask]):.3f}",
+                    f"{((low <= truth) & (truth <= high))[mask].mean():.0%}",
+                    f"{np.median((high - low)[mask]) / 2:.2f}",
                     f"{ASKED[name]:.2f}",
                 ]
             )
     head = ["limit", "subset", "phases", "peer (other rows)", "ExtraTrees", "network heads", "hull"]
-    head += ["hull, calibrated", "median", "90% coverage", "asked for"]
-    return markdown_table(head, body)
+    head += ["hull, calibrated", "hull and heads", "median error", "90% coverage", "median half width"]
+    return markdown_table([*head, "asked for"], body)
 
 
 def main() -> None:
@@ -362,40 +233,27 @@ def main() -> None:
     rows = load_training_rows()
     store = HullStore.from_table()
     case = load_case(chosen.run, rows, store, chosen.limit)
-    unexplored = HullStore.from_table(cached=False)
-    unexplored.systems = Unexplored(store.systems)
+    unexplored = unexplored_hull(store)
 
-    def place(some: Case, fit: StabilityCalibration) -> Stability:
-        ions = [MOBILE_IONS[i] for i in mobile_ion_of(some.compositions)]
-        return stability(some.compositions, some.energy, unexplored, calibration=fit, named=False, ions=ions)
-
-    before = place(case, NEUTRAL)
-    shift, scale = fit_energy(before, case)
-    moved = replace(NEUTRAL, shift_ev_atom=shift, scale=scale)
-    share = fit_depth(place, case, moved)
-    partly = place(case, replace(moved, depth_share=share))
-    calibration = replace(moved, depth_share=share, window_sd_v=fit_windows(partly, case))
-    after = place(case, calibration)
-    mean = np.load(chosen.run / "out_of_fold.npz")["mean"].mean(axis=0)
-    heads = mean[case.row][:, [TASK_NAMES.index(name) for name in ("reduction_v", "oxidation_v")]].T
-    low, high = calibration.window_sd_v
+    calibration = fit_all(lambda some, fit, heads: place(some, unexplored, fit, heads), case)
+    before = place(case, unexplored, NEUTRAL)
+    alone, both = (place(case, unexplored, calibration, with_heads) for with_heads in (False, True))
+    (low, high), (low_weight, high_weight) = calibration.window_sd_v, calibration.head_weight
     text = (
-        f"Calibration, fitted on the first half: energies above the hull {shift:+.3f} eV/atom, their spread "
-        f"x {scale:.2f}; of a predicted depth below the hull a share of {share:.2f} widens windows; further "
-        f"standard deviation of the limits {low:.2f} V (reduction) and {high:.2f} V (oxidation).\n\n"
+        f"Calibration, fitted on the first half: energies above the hull {calibration.shift_ev_atom:+.3f} "
+        f"eV/atom, their spread x {calibration.scale:.2f}; of a predicted depth below the hull a share of "
+        f"{calibration.depth_share:.2f} widens windows; weight of the window heads beside the hull "
+        f"{low_weight:.2f} (reduction) and {high_weight:.2f} (oxidation); standard deviation of the limits "
+        f"besides {low:.2f} and {high:.2f} V and {calibration.disagreement[0]:.2f} and "
+        f"{calibration.disagreement[1]:.2f} of the distance between hull and head.\n\n"
     )
-    text += stability_section(case, rows, before, after)
-    windows = window_section(case, rows, heads.astype(np.float64), before, after)
+    text += stability_section(case, rows, before, both)
+    windows = window_section(case, rows, before, alone, both)
     print(text, windows, sep="\n\n")
     write_section("stability-calibration", text)
     write_section("window-heads", windows)
     if chosen.write:
-        values = {
-            "shift_ev_atom": round(shift, 4),
-            "scale": round(scale, 3),
-            "window_sd_v": calibration.window_sd_v,
-        }
-        write_bytes(CALIBRATION_FILE, (json.dumps(values, indent=1) + "\n").encode())
+        write_bytes(CALIBRATION_FILE, (json.dumps(calibration.to_json(), indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from softlyte.datasets.formulas import Compositions
 from softlyte.datasets.tables import load_table
 from softlyte.featurize.phase_diagram import HullStore
 from softlyte.models.predictor import Predictor
+from softlyte.screening.families import MOBILE_IONS, mobile_ion_of
 from softlyte.screening.stability import HULL_BASES, stability
 from softlyte.screening.window import window
 
@@ -30,9 +31,15 @@ def compared(corrections: tuple[str, ...] = ()) -> pd.DataFrame:
     cited = cited[(cited["computed"] == "yes") & (cited["formula"] != "")].reset_index(drop=True)
     compositions = Compositions.from_formulas(cited["formula"])
     predictor = Predictor.load(device="cpu")
-    energy = predictor.predict(compositions)["formation_energy_ev_atom"]
+    said = predictor.predict(compositions)
     store = HullStore.from_table(corrections=corrections)
-    found = stability(compositions, energy, store, ions=cited["mobile_ion"].tolist())
+    ions = cited["mobile_ion"].tolist()
+    own = np.array([*MOBILE_IONS])[mobile_ion_of(compositions)].tolist()
+    if own != ions:
+        raise SystemExit("a cited window counts against another ion than the heads have learned")
+    # The heads have learned uncorrected energies.
+    heads = None if corrections else (said["reduction_v"], said["oxidation_v"])
+    found = stability(compositions, said["formation_energy_ev_atom"], store, ions=ions, heads=heads)
     frame = cited[
         ["formula", "name", "mobile_ion", "reduction_v", "oxidation_v", "source_title", "flag"]
     ].copy()

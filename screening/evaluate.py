@@ -90,7 +90,8 @@ def evaluate(
         costing: prices, route and layer; None for the shipped prices.
     """
     predictions = predictor.predict(compositions, phase)
-    stable = stability(compositions, predictions["formation_energy_ev_atom"], hull, progress)
+    heads = predictions["reduction_v"], predictions["oxidation_v"]
+    stable = stability(compositions, predictions["formation_energy_ev_atom"], hull, progress, heads=heads)
     overrides = {HULL_ENERGY: stable.e_above_hull}
     for name, window in (("reduction_v", stable.reduction_v), ("oxidation_v", stable.oxidation_v)):
         overrides[name] = window.where_known(predictions[name])

@@ -25,6 +25,8 @@ from softlyte.models.predictions import PropertyPrediction
 from softlyte.screening.families import MOBILE_IONS, mobile_ion_of
 
 Array = NDArray[np.float64]
+WindowHeads = tuple[PropertyPrediction, PropertyPrediction]
+"""Reduction and oxidation limit in V, [E, N] each."""
 
 REACTION_ENERGY_SD = 0.024
 """eV/atom; standard deviation of DFT reaction energies between solids from experiment, over 135 oxide
@@ -63,23 +65,46 @@ class StabilityCalibration:
         window_sd_v: further standard deviation of reduction and oxidation limit in V.
         depth_share: share of a predicted depth below the hull that widens the window: a prediction far below
             the hull is more often wrong than right.
+        head_weight: weight of the window heads' reduction and oxidation limit beside the hull's, 0..1: the
+            heads have learned how windows look in systems that are explored.
+        disagreement: share of the distance between hull and head that adds to the standard deviation of
+            reduction and oxidation limit: where two independent routes disagree, one is wrong.
     """
 
     shift_ev_atom: float
     scale: float
     window_sd_v: tuple[float, float]
     depth_share: float = 1.0
+    head_weight: tuple[float, float] = (0.0, 0.0)
+    disagreement: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> StabilityCalibration:
         """Read what the benchmark wrote."""
-        reduction, oxidation = values["window_sd_v"]
+
+        def pair(name: str) -> tuple[float, float]:
+            reduction, oxidation = values[name]
+            return float(reduction), float(oxidation)
+
         return cls(
             float(values["shift_ev_atom"]),
             float(values["scale"]),
-            (float(reduction), float(oxidation)),
+            pair("window_sd_v"),
             float(values["depth_share"]),
+            pair("head_weight"),
+            pair("disagreement"),
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain numbers for the file that is shipped."""
+        return {
+            "shift_ev_atom": round(self.shift_ev_atom, 4),
+            "scale": round(self.scale, 3),
+            "window_sd_v": [round(v, 3) for v in self.window_sd_v],
+            "depth_share": round(self.depth_share, 3),
+            "head_weight": [round(v, 3) for v in self.head_weight],
+            "disagreement": [round(v, 3) for v in self.disagreement],
+        }
 
 
 @lru_cache(maxsize=1)
@@ -131,13 +156,15 @@ def stability(
     calibration: StabilityCalibration | None = None,
     named: bool = True,
     ions: Sequence[str] | None = None,
+    heads: WindowHeads | None = None,
 ) -> Stability:
     """Return the distributions of energy above the hull and window of N compositions.
 
     A composition of the table takes the table's formation energy, any other one the ensemble's. The hull
     of competing phases leaves the composition itself out. Every distance to it carries the error of DFT
     reaction energies, a predicted formation energy its own besides. The window is that of each of many
-    equally likely energies, so its distribution is the energies' seen through the hull.
+    equally likely energies, so its distribution is the energies' seen through the hull; a predicted
+    phase's is drawn to what the window heads say, by the weight that held-out systems gave them.
 
     Args:
         compositions: N compositions; repeated ones (two phases of one composition) are solved once.
@@ -147,6 +174,8 @@ def stability(
         calibration: for predicted energies; None takes the shipped one.
         named: name decomposition products (a third of the time).
         ions: [N] Li or Na, whose potential the window counts; None takes each one's mobile ion.
+        heads: reduction and oxidation limit by the networks' own heads, [E, N] V each against the same ions,
+            NaN where they say nothing; None leaves the window to the hull.
     """
     fit = shipped_calibration() if calibration is None else calibration
     # Sorted by their keys, compositions of one chemical system lie together.
@@ -156,7 +185,10 @@ def stability(
     parts = []
     for start in range(0, max(len(distinct), 1), _CHUNK_ROWS):
         rows = slice(start, start + _CHUNK_ROWS)
-        parts.append(_distinct_stability(distinct[rows], ion[rows], predicted.take(rows), hull, fit, named))
+        said = None if heads is None else (heads[0].take(first[rows]), heads[1].take(first[rows]))
+        parts.append(
+            _distinct_stability(distinct[rows], ion[rows], predicted.take(rows), hull, fit, named, said)
+        )
         if progress is not None:
             progress(len(parts[-1].basis))
     return _joined(parts, inverse.ravel())
@@ -169,6 +201,7 @@ def _distinct_stability(
     hull: HullStore,
     fit: StabilityCalibration,
     named: bool,
+    heads: WindowHeads | None,
 ) -> Stability:
     """Do the work of `stability` for compositions that are all different."""
     result = hull.evaluate(compositions, ions)
@@ -180,7 +213,10 @@ def _distinct_stability(
     competing = result.hull_energy_ev_atom
     lines = ion_lines(hull, compositions, ions)
     limits = result.reduction_v, result.oxidation_v
-    reduction, oxidation = _windows(lines, own, own_sd, limits, ~known, fit)
+    windows = _windows(lines, own, own_sd, limits, ~known, fit)
+    if heads is not None:
+        windows = _with_heads(windows, heads, ~known, fit)
+    reduction, oxidation = (_spread(w, ~known, sd) for w, sd in zip(windows, fit.window_sd_v, strict=True))
     has_hull = np.isfinite(competing) & np.isfinite(own).all(axis=0)
     basis = np.where(has_hull, np.where(known, 2, 1), 0).astype(np.uint8)
     nothing = np.full(len(compositions), "", dtype=object)
@@ -247,14 +283,39 @@ def _windows(
     drawn = lines.limits(floor + depth)
     leverage = lines.leverage(np.minimum(own.mean(axis=0), floor))
     out = []
-    for side, extra in enumerate(fit.window_sd_v):
+    for side in range(len(limits)):
         # The limits themselves come from the exact hull; the lines say how far a lower energy moves them.
         moved = np.where(predicted, drawn[side] - on_hull[side], 0.0)
         volts = (limits[side] + moved).reshape(_NODES, members, n)
         reaction = np.minimum(REACTION_ENERGY_SD * np.nan_to_num(leverage[side]), _MAX_LIMIT_SD)
-        variance = volts.var(axis=0) + reaction**2 + predicted * extra**2
+        variance = volts.var(axis=0) + reaction**2
         out.append(PropertyPrediction(volts.mean(axis=0), np.sqrt(np.maximum(variance, 1e-6))))
     return out[0], out[1]
+
+
+def _with_heads(
+    windows: WindowHeads, heads: WindowHeads, predicted: NDArray[np.bool_], fit: StabilityCalibration
+) -> WindowHeads:
+    """Return both limits of predicted phases as the weighted mean of hull and head."""
+    out = []
+    for side in range(len(windows)):
+        hull, head, weight = windows[side], heads[side], fit.head_weight[side]
+        apart = fit.disagreement[side] * (hull.mean() - head.mean())
+        variance = ((1 - weight) * hull.member_sd) ** 2 + (weight * head.member_sd) ** 2 + apart**2
+        mean = (1 - weight) * hull.member_mean + weight * head.member_mean
+        # A known phase, and one of which the heads say nothing, stay as they are.
+        both = predicted & np.isfinite(head.mean())
+        out.append(
+            PropertyPrediction(
+                np.where(both, mean, hull.member_mean), np.where(both, np.sqrt(variance), hull.member_sd)
+            )
+        )
+    return out[0], out[1]
+
+
+def _spread(limit: PropertyPrediction, predicted: NDArray[np.bool_], sd: float) -> PropertyPrediction:
+    """Return a limit with a further standard deviation where the energy is predicted."""
+    return PropertyPrediction(limit.member_mean, np.hypot(limit.member_sd, np.where(predicted, sd, 0.0)))
 
 
 def _names(

@@ -26,7 +26,7 @@ from softlyte.models.predictor import Predictor
 from softlyte.screening.evaluate import PropertyPredictor, default_hull
 from softlyte.screening.families import MOBILE_IONS, mobile_ion_of
 from softlyte.screening.inputs import MAX_AMOUNT, InputError, rows_from_formulas
-from softlyte.screening.stability import HULL_BASES, stability
+from softlyte.screening.stability import HULL_BASES, WindowHeads, stability
 
 Array = NDArray[np.float64]
 
@@ -246,7 +246,10 @@ def _fill(
         formation = PropertyPrediction(
             np.where(foreign, np.nan, formation.member_mean), np.where(foreign, np.nan, formation.member_sd)
         )
-    found = stability(compositions, formation, store, named=False, ions=ions)
+    heads = None
+    if predictions is not None and store is default_hull():
+        heads = _window_heads(compositions, ions, predictions)
+    found = stability(compositions, formation, store, named=False, ions=ions, heads=heads)
     known = store.known_energy(compositions)
     energy = np.where(np.isnan(known), store.corrected(compositions, formation.mean()), known)
     above = found.e_above_hull
@@ -275,6 +278,20 @@ def _fill(
     for name, column in values.items():
         table.loc[usable, name] = column
     return energy, found.reason == ""
+
+
+def _window_heads(compositions: Compositions, ions: list[str], predictions: Predictions) -> WindowHeads:
+    """Return the networks' windows, NaN where they count against another ion or an element is foreign.
+
+    The heads have learned uncorrected energies of the shipped collection: they serve that one alone.
+    """
+    asked = np.array([MOBILE_IONS.index(ion) for ion in ions])
+    silent = (mobile_ion_of(compositions) != asked) | predictions.unknown_elements
+    reduction, oxidation = (
+        PropertyPrediction(np.where(silent, np.nan, p.member_mean), p.member_sd)
+        for p in (predictions["reduction_v"], predictions["oxidation_v"])
+    )
+    return reduction, oxidation
 
 
 def _interval(name: str, centre: Array, sd: Array) -> dict[str, NDArray]:

@@ -1,0 +1,133 @@
+"""Li and Na compounds taken as candidates of systems that nobody has explored, and what is true of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softlyte.datasets.formulas import Compositions, chemical_systems
+from softlyte.datasets.splits import split_by_group
+from softlyte.datasets.tables import load_table
+from softlyte.featurize.hull_systems import ChemicalSystem, HullSystems
+from softlyte.featurize.phase_diagram import HullStore
+from softlyte.models.predictions import PropertyPrediction
+from softlyte.models.predictor import Predictor
+from softlyte.models.training_data import TrainingRows
+from softlyte.screening.families import MOBILE_IONS, mobile_ion_of
+from softlyte.screening.stability import Stability, StabilityCalibration, WindowHeads, stability
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+class Unexplored(HullSystems):
+    """A collection in which no phase of the very system that is asked for is known."""
+
+    def __init__(self, known: HullSystems) -> None:
+        self.__dict__.update(known.__dict__)
+        self.cache = None
+        self._unexplored: dict[tuple[int, ...], ChemicalSystem] = {}
+
+    def system(self, numbers: tuple[int, ...]) -> ChemicalSystem:
+        """Return the system without the phases that hold all of its elements."""
+        if numbers not in self._unexplored:
+            self._unexplored[numbers] = self.subsystems_only(numbers)
+        return self._unexplored[numbers]
+
+    def lookup(self, compositions: Compositions) -> NDArray[np.int64]:
+        """Return that no composition is known."""
+        return np.full(len(compositions), -1, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Case:
+    """N Li or Na compounds as candidates of unexplored systems, and what is true of them.
+
+    Attributes:
+        compositions: N compounds.
+        row: [N] their rows of the training data.
+        energy: predicted formation energy, [E, N] eV/atom, by members that have not seen the system.
+        heads: reduction and oxidation limit of the same members' heads, [E, N] V each.
+        above: [N] true energy above the hull of all other phases, eV/atom.
+        critexam: [N] CritExam's decomposition energy, eV/atom, NaN where it has none.
+        window: [2, N] true reduction and oxidation limit in V, NaN beyond 50 meV above the hull.
+        fit: [N] True for the chemical systems that the calibration is fitted on.
+    """
+
+    compositions: Compositions
+    row: NDArray[np.int64]
+    energy: PropertyPrediction
+    heads: WindowHeads
+    above: Array
+    critexam: Array
+    window: Array
+    fit: Mask
+
+    def take(self, rows: Mask) -> Case:
+        """Return the chosen compounds."""
+        return Case(
+            self.compositions[rows],
+            self.row[rows],
+            self.energy.take(rows),
+            (self.heads[0].take(rows), self.heads[1].take(rows)),
+            self.above[rows],
+            self.critexam[rows],
+            self.window[:, rows],
+            self.fit[rows],
+        )
+
+
+def load_case(run: Path, rows: TrainingRows, store: HullStore, limit: int | None) -> Case:
+    """Read a run's out-of-fold predictions and find out what is true."""
+    stored = np.load(run / "out_of_fold.npz")
+    if stored["mean"].shape[1] != len(rows):
+        raise SystemExit(f"{run}/out_of_fold.npz has {stored['mean'].shape[1]} rows, the tables {len(rows)}")
+    source = rows.source == rows.sources.index("formation_energy")
+    alkali = (rows.compositions.amount_of("Li") > 0) | (rows.compositions.amount_of("Na") > 0)
+    compound = (rows.compositions.atomic_numbers > 0).sum(axis=1) > 1
+    chosen = np.flatnonzero(source & alkali & compound)
+    if limit is not None:
+        chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:limit])
+    compositions = rows.compositions[chosen]
+    predictor = Predictor.load(run / "checkpoint", device="cpu")
+    mean, sd = (stored[name][:, chosen].astype(np.float64) for name in ("mean", "sd"))
+    said = predictor.calibrated(compositions, rows.phase[chosen], mean, sd)
+    truth = store.evaluate(compositions)
+    return Case(
+        compositions,
+        chosen,
+        said["formation_energy_ev_atom"],
+        (said["reduction_v"], said["oxidation_v"]),
+        truth.e_above_hull_ev_atom,
+        _by_formula(compositions, "decomposition_energy", "decomposition_energy_ev_atom"),
+        np.stack(
+            [_by_formula(compositions, "windows_computed", name) for name in ("reduction_v", "oxidation_v")]
+        ),
+        split_by_group(chemical_systems(compositions), (0.5, 0.0, 0.5), seed=1) == "train",
+    )
+
+
+def _by_formula(compositions: Compositions, table: str, column: str) -> Array:
+    values = load_table(table, drop_flagged=True).set_index("formula")[column]
+    return values.reindex(compositions.formulas()).to_numpy(np.float64)
+
+
+def place(
+    case: Case, unexplored: HullStore, fit: StabilityCalibration, with_heads: bool = False
+) -> Stability:
+    """Put a case's compounds on the hull of the phases that are left, with or without the window heads."""
+    ions = [MOBILE_IONS[i] for i in mobile_ion_of(case.compositions)]
+    heads = case.heads if with_heads else None
+    return stability(
+        case.compositions, case.energy, unexplored, calibration=fit, named=False, ions=ions, heads=heads
+    )
+
+
+def unexplored_hull(known: HullStore) -> HullStore:
+    """Return the store in which no phase of a system that is asked for is known."""
+    out = HullStore.from_table(cached=False)
+    out.systems = Unexplored(known.systems)
+    return out
