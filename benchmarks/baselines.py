@@ -162,10 +162,7 @@ class Baselines:
             plan: number of seeds and trees.
             kept_only: True to return what is kept and fit nothing.
         """
-        known = label_column(self.rows, task, for_test=False)
-        chosen = ~np.isnan(known)
-        if task.tables is not None:
-            chosen &= of_table(self.rows, *task.tables)
+        known, chosen = self._labelled(task)
         settings = {"task": task.__dict__, "model": model, "trees": plan.trees if model == TREES else 0}
         labels = label_column(tests, task, for_test=True)
         key = self._key(settings, known, chosen, splits, tests, labels, subsets)
@@ -173,7 +170,7 @@ class Baselines:
         done: list[Scores] = entry.get("seeds", []) if entry.get("sha256") == key else []
         for seed in range(len(done), 0 if kept_only else plan.seeds_of(model)):
             start = time.process_time()
-            guess = self._predict(task, model, seed, plan, known, chosen, splits)
+            guess = self.predict(task, model, seed, plan, splits)
             done.append(score_task(guess, tests, task, subsets))
             self.entries[task.name][model] = {"sha256": key, "trees": settings["trees"], "seeds": done}
             text = json.dumps(self.entries, indent=1) + "\n"
@@ -187,16 +184,19 @@ class Baselines:
             )
         return done[: plan.seeds_of(model)]
 
-    def _predict(
-        self,
-        task: Task,
-        model: str,
-        seed: int,
-        plan: Plan,
-        known: NDArray[np.float64],
-        chosen: NDArray[np.bool_],
-        splits: Sequence[Split],
+    def _labelled(self, task: Task) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return a task's labels and which rows it may learn from, two [N]."""
+        known = label_column(self.rows, task, for_test=False)
+        chosen = ~np.isnan(known)
+        if task.tables is not None:
+            chosen &= of_table(self.rows, *task.tables)
+        return known, chosen
+
+    def predict(
+        self, task: Task, model: str, seed: int, plan: Plan, splits: Sequence[Split]
     ) -> NDArray[np.float64]:
+        """Return a model's predictions on the test rows of all splits, [M]; NaN where there is no label."""
+        known, chosen = self._labelled(task)
         make: dict[str, Callable[[], Any]] = {
             NEAREST: nearest_neighbour,
             TREES: lambda: extra_trees(seed, plan.trees),

@@ -74,6 +74,7 @@ class Experiment:
         folder: of the run; states and predictions of finished fits are used again.
         machine: where to run.
         pretrain_epochs: of the shared pretraining; None for those of the configuration.
+        pretraining: experiment whose shared pretraining is used, if these rows add none to it; None for own.
     """
 
     def __init__(
@@ -83,9 +84,11 @@ class Experiment:
         folder: Path,
         machine: Machine = Machine(),
         pretrain_epochs: int | None = None,
+        pretraining: Experiment | None = None,
     ) -> None:
         self.config, self.rows, self.folder, self.machine = config, rows, folder, machine
         self.pretrain_epochs = pretrain_epochs
+        self.pretraining = pretraining
         digest = hashlib.sha256(rows.compositions.keys().tobytes())
         for column in (rows.phase, rows.fidelity, rows.temperature_c, rows.censored, rows.targets):
             digest.update(np.ascontiguousarray(column).tobytes())
@@ -115,6 +118,8 @@ class Experiment:
 
     def pretrained(self, seed: int) -> FitOutcome:
         """Return the shared pretraining of a seed, from the run folder if it is finished."""
+        if self.pretraining is not None:
+            return self.pretraining.pretrained(seed)
         used, stages = self._shared, self.pretraining_stages()
         folder = self.folder / f"pretraining_{seed}-{self._digest(used, stages)}"
         return self._fit(used, folder, seed, stages, None, Standardisation.fit(self.rows.take(used)))
