@@ -1,0 +1,105 @@
+"""A student of the network tier that says which candidates are worth the whole ensemble.
+
+The whole tier (ensemble, glass transition, stack pressure, cost, joint probability) is evaluated for a random
+sample of the very candidates that are screened; a small neural network learns from it the logarithm of the
+joint probability as a function of composition and phase. It follows whatever weights, targets and prices the
+screening has, and costs a hundredth of the tier for each candidate. It only chooses: no value of its own
+reaches a result.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPRegressor
+from threadpoolctl import threadpool_limits
+
+from softlyte.datasets.columns import PHASES
+from softlyte.datasets.formulas import MAX_ATOMIC_NUMBER, Compositions
+
+Array = NDArray[np.float64]
+Phases = NDArray[np.uint8]
+
+HIDDEN = (256, 256)
+EPOCHS = 12
+BATCH = 512
+LEARNING_RATE = 2e-3
+LEAST_PROBABILITY = 1e-12
+HOPELESS_SHARE = 0.3
+"""Share of the sample at the bottom whose probabilities are not told apart: nothing there is ever chosen."""
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A fitted student.
+
+    Attributes:
+        elements: [D] atomic numbers that the sample held.
+        network: scikit-learn's multilayer perceptron.
+        centre: [F] mean of the features.
+        scale: [F] standard deviation of the features.
+    """
+
+    elements: NDArray[np.int64]
+    network: MLPRegressor
+    centre: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, compositions: Compositions, phase: Phases, probability: Array, seed: int) -> Surrogate:
+        """Learn from N candidates whose joint probability [N] is known.
+
+        Raises:
+            ValueError: there are fewer than two candidates.
+        """
+        if len(probability) < 2:
+            raise ValueError(f"{len(probability)} candidates teach nothing; draw a larger sample")
+        elements = np.unique(compositions.atomic_numbers[compositions.atomic_numbers > 0]).astype(np.int64)
+        features = _features(compositions, phase, elements)
+        centre, scale = features.mean(axis=0), features.std(axis=0)
+        scale[scale < 1e-6] = 1.0
+        label = np.log(np.maximum(np.nan_to_num(probability), LEAST_PROBABILITY))
+        label = np.maximum(label, np.quantile(label, HOPELESS_SHARE))
+        label = (label - label.mean()) / max(float(label.std()), 1e-9)
+        network = MLPRegressor(
+            hidden_layer_sizes=HIDDEN,
+            batch_size=min(BATCH, len(label)),
+            max_iter=EPOCHS,
+            learning_rate_init=LEARNING_RATE,
+            random_state=seed % 2**32,
+        )
+        # One thread, so that the choice does not depend on how many a machine has.
+        with warnings.catch_warnings(), threadpool_limits(1):
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is the plan
+            network.fit((features - centre) / scale, label.astype(np.float32))
+        return cls(elements, network, centre, scale)
+
+    def score(self, compositions: Compositions, phase: Phases) -> Array:
+        """Return a number that rises with the joint probability, [N]; infinite for elements never seen."""
+        features = (_features(compositions, phase, self.elements) - self.centre) / self.scale
+        with threadpool_limits(1):
+            score = self.network.predict(features).astype(np.float64)
+        numbers = compositions.atomic_numbers
+        foreign = ((numbers > 0) & ~np.isin(numbers, self.elements)).any(axis=1)
+        return np.where(foreign, np.inf, score)
+
+
+def _features(compositions: Compositions, phase: Phases, elements: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return fractions of the elements, their square roots and the phase, [N, 2D + P].
+
+    The root tells a trace of an element from none.
+    """
+    amounts = compositions.amounts.astype(np.float32)
+    fraction = amounts / amounts.sum(axis=1, keepdims=True)
+    column = np.full(MAX_ATOMIC_NUMBER + 1, len(elements))
+    column[elements] = np.arange(len(elements))
+    dense = np.zeros((len(fraction), len(elements) + 1), np.float32)
+    # An element fills one place of a row: nothing is written twice but zeros to the spare column.
+    np.put_along_axis(dense, column[compositions.atomic_numbers], fraction, axis=1)
+    dense = dense[:, :-1]
+    phases = np.eye(len(PHASES), dtype=np.float32)[phase]
+    return np.concatenate([dense, np.sqrt(dense), phases], axis=1)
