@@ -3,7 +3,7 @@
 # make test     install the test extras and run all tests
 # make check    lint, types, import contract
 # make rebuild  rebuild the vendored tables from their published artifacts (into rebuilt/) and compare
-# make train    retrain the shipped weights (about three hours on 2 cores)
+# make train    retrain the shipped weights (about an hour and a half on 2 cores)
 
 PYTHON ?= python3
 VENV := .venv
