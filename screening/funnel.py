@@ -3,7 +3,8 @@
 Candidates stream through in chunks, so memory does not grow with their number. Each tier says how many
 it was given, how many it let through, and why the others fell.
 
-The networks rank everything by the joint probability of all targets but the hull's. The best get a hull
+The networks rank candidates by the joint probability of all targets but the hull's; of a large space those
+that a student of the networks puts first, until more of them change nothing. The best get a hull
 calculation, which replaces the networks' window by the computed one, adds the energy above the hull and
 says so in the column `hull_basis`. `settled_ranks` counts the first ranks that no candidate left behind
 reaches by the networks' estimate of it.
@@ -12,44 +13,36 @@ reaches by the networks' estimate of it.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import NDArray
 
 from softlyte.datasets.columns import CANDIDATE_COLUMNS
 from softlyte.datasets.tables import load_card, table_names
 from softlyte.models.predictor import Predictor
-from softlyte.screening.candidates import Candidates, InputSource, Source, SpaceSource
+from softlyte.screening.candidates import InputSource, Source, SpaceSource
 from softlyte.screening.costing import Costing, default_costing
 from softlyte.screening.enumerate import plan_candidates
 from softlyte.screening.evaluate import PropertyPredictor, default_hull, evaluate
 from softlyte.screening.export import REJECTED_FILE, check_writable, write_csv, write_rejected
 from softlyte.screening.inputs import InputError, Inputs, RejectedRow, check_rows, read_rows
-from softlyte.screening.ranking import TopRows
 from softlyte.screening.run_record import CANDIDATES_FILE, FUNNEL_FILE, RunRecord, open_run
+from softlyte.screening.selection import NetworkStage
+from softlyte.screening.shortlist import Recall
 from softlyte.screening.space import Space, load_space
 from softlyte.screening.targets import Targets, load_targets
 from softlyte.screening.tiers import (
     FunnelRow,
     cost_ceiling,
     decision_tier,
-    filter_tier,
     funnel_frame,
-    network_tier,
     settled_ranks,
     tier_rows,
 )
-
-CHUNK_ROWS = 16_384
-"""Candidates in memory at once in the streaming tiers."""
 
 Progress = Callable[[str, int, int], None]
 """Called with the tier's name, candidates done and candidates in all."""
@@ -65,6 +58,7 @@ class ScreenResult:
         funnel: what each tier removed.
         settled_ranks: first ranks that no candidate without a hull calculation reaches by the networks'
             estimate of it; a larger `refine` raises the number.
+        recall: what the audit of the student found; None if the networks were asked of every candidate.
         rejected: input rows that were refused or repeat another.
     """
 
@@ -72,6 +66,7 @@ class ScreenResult:
     candidates: pd.DataFrame
     funnel: list[FunnelRow]
     settled_ranks: int
+    recall: Recall | None
     rejected: list[RejectedRow]
 
 
@@ -90,6 +85,7 @@ def screen(
     predictor: PropertyPredictor | None = None,
     progress: Progress | None = None,
     costing: Costing | None = None,
+    exhaustive: bool = False,
 ) -> ScreenResult:
     """Screen a space (or own candidates) and write the ranked ones into a folder.
 
@@ -111,6 +107,8 @@ def screen(
         progress: see `Progress`.
         costing: prices, route and layer (`softlyte.screening.costing.load_costing`); None for the shipped
             prices.
+        exhaustive: ask the networks of every candidate; else, of a large space, those that a student of the
+            networks puts first (`softlyte.screening.shortlist`).
 
     Raises:
         UserError: space, candidates, targets, weights or folder cannot be used.
@@ -138,6 +136,7 @@ def screen(
         "refine": max(refine, top),
         "limit": limit,
         "seed": seed,
+        "exhaustive": exhaustive,
         "cost_ceiling_usd_kg": None if loaded is None else cost_ceiling(aims, reckoned),
         "device": str(getattr(model, "device", device)),
         "weights_sha256": model.weights_sha256,
@@ -179,29 +178,20 @@ def _run(
     costing: Costing,
     config: dict[str, Any],
     progress: Progress | None,
-) -> tuple[pd.DataFrame, list[FunnelRow], int]:
+) -> tuple[pd.DataFrame, list[FunnelRow], int, Recall | None]:
     """Send all candidates through the tiers, write the files, complete the record."""
     show = progress or (lambda tier, done, total: None)
     funnel = tier_rows("generate", offered, {"outside the sample (limit)": offered - len(source)})
-    best, removed, done = TopRows(config["refine"]), Counter[str](), 0
-    ceiling = config["cost_ceiling_usd_kg"]
-
-    def score(start: int) -> _Scored:
-        chunk = source.rows(start, start + CHUNK_ROWS)
-        left, cost, fallen = filter_tier(chunk, model.known_elements, ceiling, costing)
-        return _Scored(left, network_tier(left, cost, model, targets, costing), fallen, len(chunk))
-
+    stage = NetworkStage(model, targets, costing, config["cost_ceiling_usd_kg"])
     with record.timed("network"):
-        for scored in _in_parallel(score, range(0, len(source), CHUNK_ROWS), model):
-            best.offer(scored.probability, scored.candidates)
-            removed += scored.removed
-            done += scored.offered
-            show("network", done, len(source))
-    _, chosen = best.best()
-    funnel += tier_rows("filter", len(source), removed)
-    predicted = funnel[-1].left
+        selection = stage.select(source, config["refine"], config["seed"], config["exhaustive"], show)
+    _, chosen = selection.best.best()
+    funnel += tier_rows("filter", len(source), selection.removed)
+    if selection.recall is not None:
+        behind = {"ranked behind by the student of the networks": selection.passed - selection.evaluated}
+        funnel += tier_rows("student", selection.passed, behind)
     beaten = f"not among the best {config['refine']} without the hull"
-    funnel += tier_rows("network", predicted, {beaten: predicted - len(chosen)})
+    funnel += tier_rows("network", selection.evaluated, {beaten: selection.evaluated - len(chosen)})
     table, settled = pd.DataFrame(columns=[*CANDIDATE_COLUMNS, *costing.currency_names]), 0
     if len(chosen):
         distinct, solved = len(np.unique(chosen.compositions.keys())), 0
@@ -223,57 +213,18 @@ def _run(
             )
         with record.timed("decision"):
             table = decision_tier(evaluation, chosen.place, targets, config["top"])
-            settled = settled_ranks(table["p_all_targets"].to_numpy(), best.left_behind)
+            settled = settled_ranks(table["p_all_targets"].to_numpy(), selection.best.left_behind)
     funnel += tier_rows("hull", len(chosen), {})
     outranked = f"ranked below the best {config['top']}"
     funnel += tier_rows("decision", len(chosen), {outranked: len(chosen) - len(table)})
     with record.timed("export"):
         write_csv(record.folder / FUNNEL_FILE, funnel_frame(funnel))
         write_csv(record.folder / CANDIDATES_FILE, table)
-    counts = {"candidates": len(source), "predicted": predicted, "on_hull": len(chosen)}
+    counts = {"candidates": len(source), "predicted": selection.evaluated, "on_hull": len(chosen)}
+    if selection.recall is not None:
+        counts |= {"audit_best": selection.recall.best, "audit_chosen": selection.recall.chosen}
     record.finish(counts | {"ranked": len(table), "settled_ranks": settled})
-    return table, funnel, settled
-
-
-@dataclass(frozen=True)
-class _Scored:
-    """One chunk after the filter and network tiers."""
-
-    candidates: Candidates
-    probability: NDArray[np.float64]
-    removed: Counter[str]
-    offered: int
-
-
-def _in_parallel(
-    score: Callable[[int], _Scored], starts: Sequence[int], model: PropertyPredictor
-) -> Iterator[_Scored]:
-    """Yield score(start) for each start, in order, a few at a time.
-
-    On a CPU each chunk runs on one thread and as many chunks at once as torch has threads: the operations
-    are too small to be shared out, and a result does not depend on the number of threads. Few chunks are
-    under way at once, so memory stays bounded.
-    """
-    device = getattr(model, "device", None)
-    threads = torch.get_num_threads()
-    workers = 1 if device is not None and device.type == "cuda" else threads
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(workers) as pool:
-            waiting: deque[Future[_Scored]] = deque()
-            try:
-                for start in starts:
-                    waiting.append(pool.submit(score, start))
-                    if len(waiting) > 2 * workers:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                # After an error or an interruption nothing that has not begun is begun.
-                for future in waiting:
-                    future.cancel()
-    finally:
-        torch.set_num_threads(threads)
+    return table, funnel, settled, selection.recall
 
 
 def _origin(space: Space | None, candidates: Path | str | None) -> dict[str, Any]:

@@ -33,7 +33,8 @@ BATCH_ROWS = 16_384
 QUIET_BATCHES = 3
 """Batches in a row that bring at most QUIET_SHARE of the best between them, after which the rest is left."""
 QUIET_SHARE = 1e-4
-MOST_BATCHES = 64
+MOST_BATCHES = 32
+"""Batches of the student's order that may be evaluated."""
 
 Evaluate = Callable[[Iterator[Candidates]], Iterator[tuple[Candidates, Array]]]
 """Candidates in pieces -> those that pass the cheap filters, with their probability, piece by piece."""
@@ -100,7 +101,6 @@ def evaluate_in_order(
     evaluate: Evaluate,
     best: TopRows,
     size: int,
-    advance: Callable[[int], None],
 ) -> Recall:
     """Offer the sample and then the ordered candidates to the best, until nothing more comes of it.
 
@@ -110,7 +110,6 @@ def evaluate_in_order(
         evaluate: the whole tier.
         best: takes what is evaluated; its size is `size`.
         size: of the best.
-        advance: called with the number of candidates just evaluated.
     """
     best.offer(sample.probability, sample.candidates)
     sampled, reached = sample.candidates.place, np.zeros(len(sample.audit), dtype=bool)
@@ -124,7 +123,6 @@ def evaluate_in_order(
             entered += int((probability > floor).sum())
             best.offer(probability, candidates)
         evaluated += len(fresh)
-        advance(len(fresh))
         quiet = quiet + 1 if entered <= QUIET_SHARE * size else 0
         if quiet == QUIET_BATCHES:
             break
@@ -140,18 +138,18 @@ def _last(best: TopRows, size: int) -> float:
 
 
 def order_by_student(
-    student: Surrogate, pieces: Iterator[tuple[Candidates, Counter[str]]], rows: int
+    pieces: Iterator[tuple[Candidates, Array, Counter[str]]], rows: int
 ) -> tuple[Candidates, Counter[str], int]:
     """Return the candidates that the student puts first, best first, what the filters removed, what was left.
 
     Args:
-        student: fitted.
-        pieces: candidates that passed the cheap filters, with the reasons of those that did not.
+        pieces: candidates that passed the cheap filters, their scores by the student, and the reasons of
+            those that did not pass.
         rows: candidates to keep.
     """
     first, removed, left = TopRows(rows), Counter[str](), 0
-    for candidates, reasons in pieces:
-        first.offer(student.score(candidates.compositions, candidates.phase), candidates)
+    for candidates, score, reasons in pieces:
+        first.offer(score, candidates)
         removed += reasons
         left += len(candidates)
     _, ordered = first.best()

@@ -81,8 +81,7 @@ class Surrogate:
     def score(self, compositions: Compositions, phase: Phases) -> Array:
         """Return a number that rises with the joint probability, [N]; infinite for elements never seen."""
         features = (_features(compositions, phase, self.elements) - self.centre) / self.scale
-        with threadpool_limits(1):
-            score = self.network.predict(features).astype(np.float64)
+        score = self.network.predict(features).astype(np.float64)
         numbers = compositions.atomic_numbers
         foreign = ((numbers > 0) & ~np.isin(numbers, self.elements)).any(axis=1)
         return np.where(foreign, np.inf, score)

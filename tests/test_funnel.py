@@ -352,3 +352,35 @@ def test_rows_of_a_tier_and_settled_ranks():
     assert settled_ranks(np.array([0.9, 0.5, 0.2]), 0.4) == 2
     assert settled_ranks(np.array([0.9, 0.5, 0.2]), -np.inf) == 3
     assert settled_ranks(np.array([]), 0.1) == 0
+
+
+def test_a_student_finds_what_the_exhaustive_screening_finds(tmp_path, predictor, monkeypatch):
+    from softlyte.screening import selection, shortlist
+
+    for module, name, value in (
+        (selection, "SMALLEST_SPACE", 100),
+        (selection, "SAMPLE_ROWS", 1_500),
+        (selection, "BATCH_ROWS", 100),
+        (shortlist, "BATCH_ROWS", 100),
+    ):
+        monkeypatch.setattr(module, name, value)
+    common = {"limit": 6_000, "refine": 50, "top": 20, "seed": 1, "predictor": predictor}
+    steps: list[tuple[str, int, int]] = []
+    short = screen(out=tmp_path / "a", progress=lambda *step: steps.append(step), **common)
+    full = screen(out=tmp_path / "b", exhaustive=True, **common)
+    assert short.candidates["formula"].tolist() == full.candidates["formula"].tolist()
+    np.testing.assert_allclose(short.candidates["p_all_targets"], full.candidates["p_all_targets"], rtol=1e-4)
+    rows = short.funnel
+    assert all(a.left == b.entered for a, b in pairwise(rows))
+    (behind,) = [r for r in rows if r.tier == "student"]
+    assert 0 < behind.removed < behind.entered
+    assert full.recall is None
+    assert short.recall.chosen == short.recall.best > 0
+    assert short.recall.evaluated == behind.left
+    counts = json.loads((short.folder / "run.json").read_text())["counts"]
+    assert counts["audit_best"] == short.recall.best
+    for tier in ("sample", "student", "network", "hull"):
+        done = [(done, total) for name, done, total in steps if name == tier]
+        assert done[-1][0] == done[-1][1] > 0, tier
+    again = screen(out=tmp_path / "c", **common)
+    assert files(short.folder) == files(again.folder)

@@ -59,7 +59,11 @@ def command(
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the sample that --limit draws.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the samples that are drawn.")] = 0,
+    exhaustive: Annotated[
+        bool,
+        typer.Option("--exhaustive", help="Ask the networks of every candidate, however large the space."),
+    ] = False,
     route: options.Route = "mechanochemical",
     prices: options.Prices = None,
     date: options.PriceDate = None,
@@ -99,6 +103,7 @@ def command(
             overwrite=overwrite,
             progress=progress,
             costing=costing,
+            exhaustive=exhaustive,
         )
     _print_summary(result)
     if candidates is not None:
@@ -120,6 +125,12 @@ def _print_summary(result: ScreenResult) -> None:
     numeric = [heading for name, heading in headings.items() if name not in ("formula", "phase")]
     title = f"First {len(shown)} of {len(result.candidates):,} ranked candidates"
     print_table(list(headings.values()), cells, title, right=numeric, whole=[SHOWN["formula"]])
+    if result.recall is not None:
+        note(
+            "a student of the networks chose the candidates that they were asked about: of "
+            f"{result.recall.best:,} audit candidates among the best it reached {result.recall.chosen:,}; "
+            "--exhaustive asks about all"
+        )
     if result.settled_ranks < len(result.candidates):
         note(
             f"no candidate without a hull calculation is expected among the first {result.settled_ranks:,} "
