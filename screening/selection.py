@@ -35,7 +35,8 @@ CHUNK_ROWS = 16_384
 
 Show = Callable[[str, int, int], None]
 """Called with the tier's name, candidates done and candidates in all."""
-Task, Result = TypeVar("Task"), TypeVar("Result")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
