@@ -27,7 +27,7 @@ from benchmarks.baselines import tabular_features
 from benchmarks.coverage import save_figure
 from benchmarks.report import markdown_table, write_section
 from benchmarks.stability_fit import NEUTRAL, fit_all, probability
-from benchmarks.unexplored import Array, Case, Mask, load_case, place, unexplored_hull
+from benchmarks.unexplored import Array, Case, Mask, keep, load_case, place, unexplored_hull
 from softlyte.datasets.formulas import chemical_systems
 from softlyte.datasets.writing import write_bytes
 from softlyte.featurize.phase_diagram import HullStore
@@ -226,7 +226,12 @@ def window_section(
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description="stability and windows of unexplored chemical systems")
-    parser.add_argument("run", type=Path, help="folder of `softlyte train`")
+    parser.add_argument(
+        "run",
+        type=Path,
+        nargs="?",
+        help="folder of `softlyte train`; left out: the predictions that are kept of the shipped weights",
+    )
     parser.add_argument("--limit", type=int, help="use a random sample of so many compounds")
     parser.add_argument("--write", action="store_true", help="ship the calibration with the package")
     chosen = parser.parse_args()
@@ -252,6 +257,8 @@ def main() -> None:
     print(text, windows, sep="\n\n")
     write_section("stability-calibration", text)
     write_section("window-heads", windows)
+    if chosen.write and chosen.run is not None and chosen.limit is None:
+        keep(case)
     if chosen.write:
         write_bytes(CALIBRATION_FILE, (json.dumps(calibration.to_json(), indent=1) + "\n").encode())
 

@@ -19,6 +19,9 @@ from softlyte.models.training_data import TrainingRows
 from softlyte.screening.families import MOBILE_IONS, mobile_ion_of
 from softlyte.screening.stability import Stability, StabilityCalibration, WindowHeads, stability
 
+PREDICTED = ("formation_energy_ev_atom", "reduction_v", "oxidation_v")
+KEPT = Path(__file__).parent / "results" / "held_out_alkali.npz"
+"""Out-of-fold predictions of Li and Na compounds by the shipped weights' members."""
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -80,27 +83,32 @@ class Case:
         )
 
 
-def load_case(run: Path, rows: TrainingRows, store: HullStore, limit: int | None) -> Case:
-    """Read a run's out-of-fold predictions and find out what is true."""
-    stored = np.load(run / "out_of_fold.npz")
-    if stored["mean"].shape[1] != len(rows):
-        raise SystemExit(f"{run}/out_of_fold.npz has {stored['mean'].shape[1]} rows, the tables {len(rows)}")
+def load_case(run: Path | None, rows: TrainingRows, store: HullStore, limit: int | None) -> Case:
+    """Take out-of-fold predictions of a run, or those kept of the shipped weights, and find out what is true.
+
+    Raises:
+        SystemExit: the predictions are of other tables than those that are here.
+    """
     source = rows.source == rows.sources.index("formation_energy")
     alkali = (rows.compositions.amount_of("Li") > 0) | (rows.compositions.amount_of("Na") > 0)
     compound = (rows.compositions.atomic_numbers > 0).sum(axis=1) > 1
     chosen = np.flatnonzero(source & alkali & compound)
+    predicted = _kept() if run is None else _of_run(run, rows, chosen)
+    if len(predicted[0]) != len(chosen):
+        raise SystemExit(
+            f"the predictions are of {len(predicted[0])} compounds, the tables hold {len(chosen)}"
+        )
     if limit is not None:
-        chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:limit])
+        some = np.sort(np.random.default_rng(0).permutation(len(chosen))[:limit])
+        chosen, predicted = chosen[some], [p.take(some) for p in predicted]
+    energy, reduction, oxidation = predicted
     compositions = rows.compositions[chosen]
-    predictor = Predictor.load(run / "checkpoint", device="cpu")
-    mean, sd = (stored[name][:, chosen].astype(np.float64) for name in ("mean", "sd"))
-    said = predictor.calibrated(compositions, rows.phase[chosen], mean, sd)
     truth = store.evaluate(compositions)
     return Case(
         compositions,
         chosen,
-        said["formation_energy_ev_atom"],
-        (said["reduction_v"], said["oxidation_v"]),
+        energy,
+        (reduction, oxidation),
         truth.e_above_hull_ev_atom,
         _by_formula(compositions, "decomposition_energy", "decomposition_energy_ev_atom"),
         np.stack(
@@ -108,6 +116,37 @@ def load_case(run: Path, rows: TrainingRows, store: HullStore, limit: int | None
         ),
         split_by_group(chemical_systems(compositions), (0.5, 0.0, 0.5), seed=1) == "train",
     )
+
+
+def keep(case: Case) -> None:
+    """Keep a whole case's predictions beside the results, so that it can be judged without a training."""
+    predicted = dict(zip(PREDICTED, (case.energy, *case.heads), strict=True))
+    arrays = {
+        f"{name}_{part}": getattr(p, f"member_{part}").astype(np.float32)
+        for name, p in predicted.items()
+        for part in ("mean", "sd")
+    }
+    np.savez_compressed(KEPT, **arrays)
+
+
+def _kept() -> list[PropertyPrediction]:
+    with np.load(KEPT) as arrays:
+        return [
+            PropertyPrediction(arrays[f"{n}_mean"].astype(np.float64), arrays[f"{n}_sd"].astype(np.float64))
+            for n in PREDICTED
+        ]
+
+
+def _of_run(run: Path, rows: TrainingRows, chosen: NDArray[np.int64]) -> list[PropertyPrediction]:
+    with np.load(run / "out_of_fold.npz") as stored:
+        if stored["mean"].shape[1] != len(rows):
+            raise SystemExit(
+                f"{run}/out_of_fold.npz has {stored['mean'].shape[1]} rows, the tables {len(rows)}"
+            )
+        mean, sd = (stored[name][:, chosen].astype(np.float64) for name in ("mean", "sd"))
+    predictor = Predictor.load(run / "checkpoint", device="cpu")
+    said = predictor.calibrated(rows.compositions[chosen], rows.phase[chosen], mean, sd)
+    return [said[name] for name in PREDICTED]
 
 
 def _by_formula(compositions: Compositions, table: str, column: str) -> Array:
