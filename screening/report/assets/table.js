@@ -98,14 +98,20 @@ function setUpTable() {
   function render(focus) {
     const first = Math.max(0, Math.floor(grid.scrollTop / ROW_HEIGHT) - SPARE_ROWS);
     const last = Math.min(state.rows.length, Math.ceil((grid.scrollTop + grid.clientHeight) / ROW_HEIGHT) + SPARE_ROWS);
-    const held = focus || body.contains(document.activeElement);
+    const focused = document.activeElement.closest("tr[data-place]");
+    // A row that has the focus is the active one, whatever gave it the focus.
+    if (!focus && body.contains(focused)) active = Number(focused.dataset.place);
+    const held = focus || body.contains(focused);
     above.style.height = first * ROW_HEIGHT + "px";
     below.style.height = (state.rows.length - last) * ROW_HEIGHT + "px";
     const nodes = [];
     for (let place = first; place < last; place += 1) nodes.push(rowNode(place));
     // Tab must reach the table even where the active row is out of view.
     if (nodes.length && (active < first || active >= last)) nodes[0].tabIndex = 0;
+    const scrolled = grid.scrollTop;
     body.replaceChildren(above, ...nodes, below);
+    // Taking the focused row away lets the browser lay out an empty table and scroll back.
+    if (grid.scrollTop !== scrolled) grid.scrollTop = scrolled;
     if (held) {
       const node = body.querySelector('[data-place="' + active + '"]');
       if (node) node.focus({ preventScroll: true });
