@@ -15,7 +15,7 @@ from softlyte.screening.known import NOT_ELECTROLYTES
 _MOBILE = re.compile(r"(?:Li|Na)(?![a-z])")
 
 
-def address_of(doi: object, address: object = "") -> str:
+def address_of(doi: str | float, address: str | float = "") -> str:
     """Return a web address for a source, "" if none is known: that of the DOI, else of where it was read."""
     name = "" if pd.isna(doi) else str(doi).strip()
     if re.fullmatch(r"10\.\d+/\S+", name):
@@ -34,7 +34,7 @@ def facts_about(formulas: Iterable[str]) -> dict[str, list[dict[str, str]]]:
     wanted = {formula for formula in formulas if formula}
     facts: dict[str, list[dict[str, str]]] = {}
 
-    def add(row: Any, what: str, value: str, doi: object = "") -> None:
+    def add(row: Any, what: str, value: str, doi: str | float = "") -> None:
         caution = f"; flagged: {row.flag.replace('_', ' ')}" if _given(row.flag) else ""
         facts.setdefault(row.formula, []).append(
             {

@@ -121,7 +121,8 @@ def _target_text(run: Run, place: int) -> str:
 
 
 def _top_rows(run: Run) -> list[dict[str, Any]]:
-    return run.candidates[["rank", "formula", "phase", "p_all_targets"]].head(_STATIC_ROWS).to_dict("records")
+    shown = run.candidates[["rank", "formula", "phase", "p_all_targets"]].head(_STATIC_ROWS)
+    return [{str(name): value for name, value in row.items()} for row in shown.to_dict("records")]
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
