@@ -249,6 +249,34 @@ def grouped(rows: TrainingRows, by: str, k: int = 5) -> list[Split]:
     return [Split(f"fold_{n}", fold != n, rows.take(fold == n), {}) for n in range(int(fold.max()) + 1)]
 
 
+MEASURED = ("conductivity_obelix", "conductivity_cited")
+"""The sources with measured conductivities of crystals and halides, a few hundred rows."""
+
+
+def measured_folds(rows: TrainingRows, by: str, k: int = 5) -> list[Split]:
+    """Return k folds of the measured conductivities, by "reduced formula" or by "chemical system".
+
+    Training sees no conductivity, in any table, of a composition (of a chemical system) that is tested.
+    `extra` holds the place of each test row in the training matrix.
+    """
+    sigma = labelled(rows, [SIGMA])
+    place = np.flatnonzero(of_table(rows, *MEASURED) & sigma)
+    conductors = rows.compositions[sigma]
+    names = np.array(chemical_systems(conductors)) if by == "chemical system" else conductors.keys()
+    group = np.full(len(rows), -1)
+    group[sigma] = np.unique(names, return_inverse=True)[1].ravel()
+    labels = chemical_systems(conductors) if by == "chemical system" else [k.tobytes().hex() for k in names]
+    text = np.full(len(rows), "", dtype=object)
+    text[sigma] = labels
+    fold = grouped_folds([str(t) for t in text[place]], k)
+    splits = []
+    for number in range(k):
+        here = place[fold == number]
+        used = ~(sigma & np.isin(group, group[here]))
+        splits.append(Split(f"fold_{number}", used, rows.take(here), {"place": here}))
+    return splits
+
+
 def hashed_folds(compositions: Compositions, k: int = 5) -> NDArray[np.int64]:
     """Return the fold of each row by reduced composition, [N].
 

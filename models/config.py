@@ -10,8 +10,10 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from softlyte.datasets.errors import UserError
+from softlyte.datasets.own.store import load_own, state_sha256
 from softlyte.models.distillation import DISTILLED
 from softlyte.models.network import NetworkConfig
+from softlyte.models.own_rows import OWN
 from softlyte.models.tasks import TARGET_NAMES
 from softlyte.models.training_data import SOURCES
 
@@ -22,6 +24,9 @@ DEFAULT_CONFIG = Path(__file__).parent / "configs" / "composition.toml"
 class ConfigError(UserError):
     """A configuration that cannot be used; the message names the file, the key and the remedy."""
 
+
+OWN_PASSES = 8.0
+"""Draws of own measurements in an epoch where no stage says how often measured rows are drawn."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -129,12 +134,17 @@ class DataConfig(_Strict):
             evaluation.
         split_seed: of the folds.
         weights: weight of each target in the loss; 1 where not stated.
+        own_data: folder of a laboratory's own measurements (softlyte.datasets.own.store), the source
+            `own_measurements` in the stages' passes; None for none.
+        own_data_sha256: state of that folder; `softlyte train` fills it in and refuses another state.
     """
 
     tables: tuple[str, ...] = tuple(SOURCES)
     folds: int = Field(5, ge=2, le=32)
     split_seed: int = 0
     weights: dict[str, float] = {}
+    own_data: str | None = Field(None, exclude_if=lambda value: value is None)
+    own_data_sha256: str | None = Field(None, exclude_if=lambda value: value is None)
 
     @field_validator("tables")
     @classmethod
@@ -168,9 +178,41 @@ class TrainingConfig(_Strict):
                 "it, so that every row is predicted by as many members that have not seen it"
             )
         for stage in self.training.stages:
-            known = (*self.data.tables, DISTILLED)
+            known = (*self.data.tables, DISTILLED, *([OWN] if self.data.own_data is not None else []))
             _all_in(stage.passes, known, f"table in data.tables for stage {stage.name}:")
         return self
+
+    def with_own_data(self, folder: Path | str) -> TrainingConfig:
+        """Return this configuration with a laboratory's own measurements as a further table.
+
+        A stage whose passes do not name `own_measurements` draws them as often as `conductivity_cited`, the
+        measured rows that they are most like; a stage that does not draw those leaves them out. Where no
+        stage names that table they are drawn OWN_PASSES times.
+
+        Raises UserError if the folder holds no measurements, or others than this configuration was made with.
+        """
+        place = Path(folder).expanduser().resolve()
+        load_own(place)  # says what is wrong with the folder before any work
+        state = state_sha256(place)
+        if self.data.own_data_sha256 not in (None, state):
+            raise ConfigError(
+                f"the measurements in {place} have changed since this configuration was made; take "
+                "own_data_sha256 out of it to train with them as they are now"
+            )
+        data = self.data.model_copy(update={"own_data": str(place), "own_data_sha256": state})
+        listed = [stage.passes for stage in self.training.stages if stage.passes]
+        like = any("conductivity_cited" in passes for passes in listed)
+
+        def drawn(stage: StageConfig) -> StageConfig:
+            if not stage.passes or OWN in stage.passes:
+                return stage
+            often = stage.passes.get("conductivity_cited") if like else OWN_PASSES
+            more = {} if often is None else {OWN: often}
+            return stage.model_copy(update={"passes": {**stage.passes, **more}})
+
+        stages = tuple(drawn(stage) for stage in self.training.stages)
+        training = self.training.model_copy(update={"stages": stages})
+        return self.model_copy(update={"data": data, "training": training})
 
 
 def load_config(path: Path | str) -> TrainingConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from softlyte.datasets.formulas import chemical_systems
+from softlyte.datasets.splits import grouped_folds
 from softlyte.models.checkpoint import Checkpoint, load_state, save_state
 from softlyte.models.config import TrainingConfig
 from softlyte.models.fit import fit_network
+from softlyte.models.own_rows import own_training_rows
 from softlyte.models.predictor import Predictor
 from softlyte.models.tasks import TASKS
 from softlyte.models.training_data import Standardisation, TrainingRows, load_training_rows
@@ -52,9 +55,13 @@ class MemberJob:
 
 
 def rows_of(config: TrainingConfig) -> TrainingRows:
-    """Return the rows that a run learns from."""
+    """Return the rows that a run learns from, a laboratory's own among them if it names some."""
     data = config.data
-    return load_training_rows(data.tables, data.split_seed, data.folds)
+    rows = load_training_rows(data.tables, data.split_seed, data.folds)
+    if data.own_data is None:
+        return rows
+    rows = rows.joined(own_training_rows(data.own_data))
+    return replace(rows, fold=grouped_folds(chemical_systems(rows.compositions), data.folds, data.split_seed))
 
 
 def fit_member(job: MemberJob) -> bool:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from softlyte.datasets.columns import PHASES
 from softlyte.datasets.formulas import Compositions
+from softlyte.datasets.repeats import pooled_sd
 from softlyte.models.tasks import TASK_NAMES, TASKS
 from softlyte.models.training_data import TrainingRows
 
@@ -115,11 +116,4 @@ def _repeat_sd(rows: TrainingRows, targets: NDArray[np.float64]) -> float:
     tables = [rows.sources.index(name) for name in REPEATED_TABLES if name in rows.sources]
     chosen = np.flatnonzero(~np.isnan(value) & np.isin(rows.source, tables))
     key = np.unique(rows.compositions[chosen].keys(), return_inverse=True)[1].ravel() * len(PHASES)
-    # The same value twice is one measurement that two tables quote.
-    distinct = np.unique(np.stack([key + rows.phase[chosen], value[chosen].round(2)], axis=1), axis=0)
-    _, group, count = np.unique(distinct[:, 0], return_inverse=True, return_counts=True)
-    freedom = len(distinct) - len(count)
-    if freedom < 1:
-        return 0.0
-    mean = np.bincount(group, distinct[:, 1]) / count
-    return float(np.sqrt(((distinct[:, 1] - mean[group]) ** 2).sum() / freedom))
+    return pooled_sd(key + rows.phase[chosen], value[chosen].round(2))[0]

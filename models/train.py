@@ -22,6 +22,7 @@ from softlyte.models.checkpoint import load_state, save_checkpoint
 from softlyte.models.config import DEFAULT_CONFIG, ConfigError, TrainingConfig, load_config
 from softlyte.models.evaluation import calibrate_rows, evaluate
 from softlyte.models.members import EVALUATED, SHIPPED, MemberJob, fit_members, out_of_fold, rows_of
+from softlyte.models.own_rows import OWN
 from softlyte.models.predictor import DeviceError, choose_device
 from softlyte.models.run_folder import open_run_folder
 from softlyte.models.support import Support
@@ -57,6 +58,7 @@ def train(
     max_hours: float | None = None,
     progress: bool = True,
     devices: int | None = None,
+    own_data: Path | str | None = None,
 ) -> TrainResult:
     """Train, calibrate, evaluate and save an ensemble; a second call on the same folder continues it.
 
@@ -74,6 +76,8 @@ def train(
         progress: show progress bars.
         devices: GPUs (on the CPU: processes) that train each member together; replaces the
             configuration's number.
+        own_data: folder of own measurements (`softlyte data add`) to learn from too, as their phase and
+            fidelity, weighted by their uncertainty; replaces the configuration's.
 
     Raises:
         ConfigError: the configuration is not usable, or the folder holds another run.
@@ -86,6 +90,9 @@ def train(
     if devices is not None:
         ensemble = resolved.ensemble.model_copy(update={"devices": devices})
         resolved = resolved.model_copy(update={"ensemble": ensemble})
+    own_data = resolved.data.own_data if own_data is None else own_data
+    if own_data is not None:
+        resolved = resolved.with_own_data(own_data)
     accelerator = choose_device(device).type
     devices = resolved.ensemble.devices
     if accelerator == "cuda" and devices > torch.cuda.device_count():
@@ -99,6 +106,8 @@ def train(
     folder = open_run_folder(Path(out), resolved.model_dump_json(indent=1) + "\n")
     # Read before the expensive work: what is wrong with a table shows now, and the card names these tables.
     checksums = source_checksums(resolved.data.tables)
+    if resolved.data.own_data_sha256 is not None:
+        checksums[OWN] = resolved.data.own_data_sha256
     rows = rows_of(resolved)
     require_every_target(rows)
     standard = Standardisation.fit(rows)

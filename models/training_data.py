@@ -75,6 +75,27 @@ class TrainingRows:
             self.sources,
         )
 
+    def joined(self, more: TrainingRows) -> TrainingRows:
+        """Return these rows and more after them; sources of `more` that are new here are appended."""
+        sources = tuple(dict.fromkeys((*self.sources, *more.sources)))
+        number = np.array([sources.index(name) for name in more.sources], np.int64)
+
+        def both(name: str) -> NDArray:
+            return np.concatenate([getattr(self, name), getattr(more, name)])
+
+        return TrainingRows(
+            Compositions.concatenate([self.compositions, more.compositions]),
+            both("phase"),
+            both("fidelity"),
+            both("temperature_c"),
+            both("targets"),
+            both("censored"),
+            both("weight"),
+            np.concatenate([self.source, number[more.source]]),
+            both("fold"),
+            sources,
+        )
+
 
 @dataclass(frozen=True)
 class _Part:

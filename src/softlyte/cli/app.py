@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from softlyte.cli import cost, data, predict, pressure, report, screen, space, train, tune, window
+from softlyte.cli import cost, data, own_data, predict, pressure, report, screen, space, train, tune, window
 from softlyte.cli import version as version_verb
 from softlyte.cli.output import fail
 from softlyte.datasets.errors import UserError
@@ -46,6 +46,8 @@ app.command("window")(window.command)
 app.command("train")(train.command)
 app.command("tune")(tune.command)
 app.add_typer(data.app, name="data")
+data.app.command("add")(own_data.add)
+data.app.add_typer(own_data.app, name="own")
 app.add_typer(space.app, name="space")
 app.command("version")(version_verb.command)
 

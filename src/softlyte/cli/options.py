@@ -55,6 +55,11 @@ Weights = Annotated[
     typer.Option(help="Folder of trained weights; default: the shipped ones.", show_default=False),
 ]
 
+OwnData = Annotated[
+    Path | None,
+    typer.Option(help="Folder of own measurements (softlyte data add).", show_default=False),
+]
+
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 Route = Annotated[

@@ -9,6 +9,7 @@ import typer
 
 from softlyte.cli import options
 from softlyte.cli.output import note, print_table
+from softlyte.datasets.errors import UserError
 
 
 def command(
@@ -26,6 +27,7 @@ def command(
         int | None,
         typer.Option(min=1, help="GPUs (on the CPU: processes) that train each network together."),
     ] = None,
+    own_data: options.OwnData = None,
 ) -> None:
     """Train, calibrate, evaluate and save an ensemble of composition networks.
 
@@ -34,11 +36,15 @@ def command(
     from softlyte.models.config import read_document
 
     if "structures" in read_document(config):
+        if own_data is not None:
+            raise UserError("--own-data is for composition networks; leave it out for structures")
         _train_on_structures(config, out, device, seed, max_hours, devices)
         return
     from softlyte.models.train import train
 
-    result = train(config, out=out, device=device, seed=seed, max_hours=max_hours, devices=devices)
+    result = train(
+        config, out=out, device=device, seed=seed, max_hours=max_hours, devices=devices, own_data=own_data
+    )
     if result.checkpoint is None:
         note(f"the time is used up; run the same command again to go on in {out}")
         return
