@@ -218,7 +218,7 @@ def vendored_values() -> pd.DataFrame:
     return known[sound & ((known["value"] > 0) | ~known["quantity"].isin(_IN_DECADES))]
 
 
-def _values(table: pd.DataFrame, name: str, quantity: str, values: pd.Series) -> pd.DataFrame:
+def _values(table: pd.DataFrame, name: str, quantity: str, values: pd.Series | np.ndarray) -> pd.DataFrame:
     phase = table["phase"] if "phase" in table else pd.Series("", index=table.index)
     if name == "conductivity_obelix":
         phase = pd.Series("crystal", index=table.index)
@@ -233,7 +233,7 @@ def _values(table: pd.DataFrame, name: str, quantity: str, values: pd.Series) ->
             "formula": table["formula"],
             "phase": words,
             "temperature_c": temperature,
-            "value": values,
+            "value": np.asarray(values, np.float64),
             "origin": [f"{name}: {t}" if t else name for t in title],
         }
     )
