@@ -1,7 +1,7 @@
 """Formation energies from a user's own file or from the Materials Project, one functional at a time.
 
-Two kinds of file are read: CSV with formation energies, and JSON with pymatgen entries (total energies), as
-`mp_api`, `pymatgen` and `emmet` write them.
+Two kinds of file are read: CSV or Parquet with formation energies (thermo.parquet of `softlyte data fetch-mp`
+is one), and JSON with pymatgen entries (total energies), as `mp_api`, `pymatgen` and `emmet` write them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pyarrow import ArrowException
 
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import Compositions, FormulaError, symbols
@@ -26,13 +28,10 @@ from softlyte.featurize.phase_diagram import HullStore
 Array = NDArray[np.float64]
 
 CSV_COLUMNS = ("formula", "formation_energy_ev_atom", "functional")
-"""Columns that a CSV file of entries needs; others are ignored."""
+"""Columns that a CSV or Parquet file of entries needs; others are ignored."""
 
 LOWEST_EV_ATOM, HIGHEST_EV_ATOM = -6.0, 5.0
 """eV/atom; no solid is bound more strongly than -5 (fluorides of f elements): more is another unit."""
-
-MP_THERMO_TYPES = {"PBE": "GGA_GGA+U", "R2SCAN": "R2SCAN"}
-"""What the Materials Project calls the two kinds of energy that it serves unmixed."""
 
 
 class EntriesError(UserError):
@@ -66,13 +65,15 @@ class PhaseEntries:
 
 
 def read_entries(path: Path | str) -> PhaseEntries:
-    """Read a file of entries: `.json` holds pymatgen entries, anything else is CSV with CSV_COLUMNS.
+    """Read a file of entries: `.json` holds pymatgen entries, `.parquet` and anything else (CSV) CSV_COLUMNS.
 
     Raises:
         EntriesError: no such file, or a row that cannot be used (its number, value and the remedy).
         FunctionalError: the file mixes functionals, or names an unknown one.
     """
     path = Path(path)
+    if path.suffix.lower() == ".parquet":
+        return _from_parquet(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -95,6 +96,21 @@ def _from_csv(text: str, name: str) -> PhaseEntries:
         table = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise EntriesError(f"the file {name} is not valid CSV ({error}); check it") from error
+    return _from_table(table, name, first=2)
+
+
+def _from_parquet(path: Path) -> PhaseEntries:
+    try:
+        table = pd.read_parquet(path)
+    except FileNotFoundError:
+        raise EntriesError(f"there is no file {path}; check the path") from None
+    except (OSError, ArrowException) as error:
+        raise EntriesError(f"the file {path} is no readable Parquet file ({error}); copy it again") from error
+    return _from_table(table, path.name, first=1)
+
+
+def _from_table(table: pd.DataFrame, name: str, first: int) -> PhaseEntries:
+    """Check a table with CSV_COLUMNS; `first` is the number of its first row in messages."""
     missing = [column for column in CSV_COLUMNS if column not in table]
     if missing:
         raise EntriesError(
@@ -106,11 +122,11 @@ def _from_csv(text: str, name: str) -> PhaseEntries:
     for row, cell in enumerate(table["formation_energy_ev_atom"]):
         try:
             energies[row] = float(cell)
-        except ValueError:
+        except (TypeError, ValueError):
             energies[row] = np.nan
         if not LOWEST_EV_ATOM <= energies[row] <= HIGHEST_EV_ATOM:
             raise EntriesError(
-                f"{name}, row {row + 2}: the formation energy {cell!r} is no number of eV/atom between "
+                f"{name}, row {row + first}: the formation energy {cell!r} is no number of eV/atom between "
                 f"{LOWEST_EV_ATOM:g} and {HIGHEST_EV_ATOM:g}; give eV per atom, elements at 0"
             )
     functional = _one_functional(table["functional"], name)
@@ -201,38 +217,25 @@ def _parse(formulas: list[str], place: str) -> Compositions:
         raise EntriesError(f"{place}: {error}") from error
 
 
-def fetch_entries(
-    elements: Iterable[str], functional: str = "PBE", api_key: str | None = None
-) -> PhaseEntries:
-    """Return the Materials Project's entries of one chemical system; needs network, a key and the extra `mp`.
+def fetch_entries(elements: Iterable[str], functional: str = "PBE") -> PhaseEntries:
+    """Return the Materials Project's energies of one chemical system; needs network and the extra `mp`.
+
+    The key is read from $MP_API_KEY. `softlyte.datasets.materials_project.fetch` keeps what is fetched.
 
     Args:
         elements: symbols; all of their subsystems come too.
         functional: "PBE" (GGA and GGA+U, mixed and corrected by the Materials Project) or "R2SCAN".
-        api_key: None takes $MP_API_KEY.
 
     Raises:
-        FunctionalError: the Materials Project does not serve this functional unmixed.
-        EntriesError: mp-api is not installed, or the server refuses.
+        FunctionalError: the functional is unknown.
+        UserError: the Materials Project does not serve it unmixed, mp-api is not installed, the key is
+            missing or refused, or the server does not answer.
     """
+    from softlyte.datasets.materials_project import fetch, load_fetched
+
     kind = functional_of(functional)
-    if kind not in MP_THERMO_TYPES:
-        raise FunctionalError(
-            f"the Materials Project serves no unmixed {kind} energies; choose {' or '.join(MP_THERMO_TYPES)}"
-        )
-    try:
-        from mp_api.client import MPRester
-    except ImportError:
-        raise EntriesError("mp-api is not installed; run: pip install 'softlyte[mp]'") from None
-    system = sorted(set(elements))
-    try:
-        with MPRester(api_key) as client:
-            found = client.get_entries_in_chemsys(
-                system, additional_criteria={"thermo_types": [MP_THERMO_TYPES[kind]]}
-            )
-    except Exception as error:  # the client raises many kinds, its own and those of the network
-        raise EntriesError(
-            f"the Materials Project did not answer for {'-'.join(system)} ({error}); check key and network"
-        ) from error
-    name = f"the Materials Project's {kind} entries of {'-'.join(system)}"
-    return entries_from_total_energies([entry.as_dict() for entry in found], name)
+    system = "-".join(sorted(set(elements)))
+    with TemporaryDirectory(prefix="softlyte-") as folder:
+        fetch([system], folder, tables=("thermo",), functional=kind)
+        table = load_fetched(folder, "thermo")
+    return _from_table(table, f"the Materials Project's {kind} energies of {system}", first=1)

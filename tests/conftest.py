@@ -161,3 +161,15 @@ def made_up_run(tmp_path: Path):
 @pytest.fixture(scope="session")
 def hostile_texts() -> tuple[str, ...]:
     return HOSTILE_TEXTS
+
+
+@pytest.fixture
+def materials_project(monkeypatch: pytest.MonkeyPatch):
+    """Run a stand-in for the Materials Project (tests/support/mp_stand_in.py), its key in the environment."""
+    pytest.importorskip("mp_api", reason="mp-api is not installed; pip install 'softlyte[mp]'")
+    from mp_stand_in import KEY, stand_in
+
+    with stand_in() as server:
+        monkeypatch.setenv("MP_API_KEY", KEY)
+        monkeypatch.setenv("MP_API_ENDPOINT", server.url)
+        yield server

@@ -23,7 +23,7 @@ from softlyte.featurize.corrections import (
     correction,
     oxidised_halogen_correction,
 )
-from softlyte.featurize.entries import EntriesError, entries_from_total_energies, fetch_entries, read_entries
+from softlyte.featurize.entries import EntriesError, entries_from_total_energies, read_entries
 from softlyte.featurize.functionals import FunctionalError, functional_of
 from softlyte.featurize.phase_diagram import HullStore
 
@@ -148,40 +148,6 @@ def test_incomplete_entries_are_refused() -> None:
     odd.pop("correction")
     with pytest.raises(EntriesError, match="an energy adjustment Odd that is not understood"):
         entries_from_total_energies([*raw[:3], odd], "mine")
-
-
-def test_the_materials_project_is_asked_for_one_functional(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = {}
-
-    class Client:
-        def __init__(self, key: str | None) -> None:
-            asked["key"] = key
-
-        def __enter__(self) -> Client:
-            return self
-
-        def __exit__(self, *args: object) -> None:
-            pass
-
-        def get_entries_in_chemsys(self, elements: list[str], **options: object) -> list[ComputedEntry]:
-            asked.update(elements=elements, **options)
-            return pymatgen_entries()
-
-    client = pytest.importorskip("mp_api.client")
-    monkeypatch.setattr(client, "MPRester", Client)
-    found = fetch_entries(["Li", "Cl", "Li"], "GGA", "key")
-    assert asked["elements"] == ["Cl", "Li"]
-    assert asked["additional_criteria"] == {"thermo_types": ["GGA_GGA+U"]}
-    assert found.name == "the Materials Project's PBE entries of Cl-Li"
-    with pytest.raises(FunctionalError, match="no unmixed PBESOL energies"):
-        fetch_entries(["Li"], "PBEsol")
-
-    def fail(self: Client, key: str | None) -> None:
-        raise RuntimeError("no key")
-
-    monkeypatch.setattr(Client, "__init__", fail)
-    with pytest.raises(EntriesError, match=r"did not answer for Li \(no key\)"):
-        fetch_entries(["Li"])
 
 
 def test_corrections_worked_by_hand() -> None:

@@ -7,13 +7,15 @@ from typing import Annotated, Literal
 
 import typer
 
+from softlyte.cli import fetch_mp
 from softlyte.cli.output import console, fail, note, print_table
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="List, show, check and rebuild the data tables.",
+    help="List, show, check and rebuild the data tables; fetch others from the Materials Project.",
     pretty_exceptions_enable=False,
 )
+app.command("fetch-mp")(fetch_mp.command)
 
 
 @app.command("list")
