@@ -86,7 +86,7 @@ class TaskHeads(nn.Module):
     """One two-layer head per task, all evaluated in one batched product.
 
     Shapes:
-        x [B, W] -> [B, T, outputs]
+        x [B, W], tasks [S] or None for all -> [B, S, outputs]
     """
 
     def __init__(self, tasks: int, width: int, hidden: int, outputs: int) -> None:
@@ -98,11 +98,15 @@ class TaskHeads(nn.Module):
         for weight in (self.first_weight, self.second_weight):
             nn.init.uniform_(weight, -1.0 / math.sqrt(weight.shape[1]), 1.0 / math.sqrt(weight.shape[1]))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return every task's outputs."""
-        expanded = x.unsqueeze(0).expand(self.first_weight.shape[0], -1, -1)
-        hidden = nn.functional.silu(torch.baddbmm(self.first_bias, expanded, self.first_weight))
-        return torch.baddbmm(self.second_bias, hidden, self.second_weight).transpose(0, 1)
+    def forward(self, x: Tensor, tasks: Tensor | None = None) -> Tensor:
+        """Return the outputs of the tasks, in the order asked for."""
+        weights = (self.first_weight, self.first_bias, self.second_weight, self.second_bias)
+        first_weight, first_bias, second_weight, second_bias = (
+            weight if tasks is None else weight[tasks] for weight in weights
+        )
+        expanded = x.unsqueeze(0).expand(first_weight.shape[0], -1, -1)
+        hidden = nn.functional.silu(torch.baddbmm(first_bias, expanded, first_weight))
+        return torch.baddbmm(second_bias, hidden, second_weight).transpose(0, 1)
 
 
 class ResidualMLP(nn.Module):

@@ -130,13 +130,20 @@ class CompositionNetwork(nn.Module):
         )
 
     def decode(
-        self, graph: Tensor, phase: Tensor, fidelity: Tensor, inverse_temperature: Tensor
+        self,
+        graph: Tensor,
+        phase: Tensor,
+        fidelity: Tensor,
+        inverse_temperature: Tensor,
+        tasks: Tensor | None = None,
     ) -> NetworkOutput:
-        """Return all tasks for encoded compositions [B, 3W] under conditions [B]."""
+        """Return the tasks (None: all) for encoded compositions [B, 3W] under conditions [B]."""
         conditions = torch.cat([self.phase_embedding(phase), self.fidelity_embedding(fidelity)], dim=-1)
-        out = self.heads(self.trunk(self.enter(torch.cat([graph, conditions], dim=-1))))
+        out = self.heads(self.trunk(self.enter(torch.cat([graph, conditions], dim=-1))), tasks)
         # A positive slope: conductivity rises with temperature.
-        slope = nn.functional.softplus(out[..., 2]) * self.arrhenius
+        slope = nn.functional.softplus(out[..., 2]) * (
+            self.arrhenius if tasks is None else self.arrhenius[tasks]
+        )
         mean = out[..., 0] - slope * inverse_temperature[:, None]
         return NetworkOutput(mean, out[..., 1].clamp(*LOG_SCALE_RANGE))
 

@@ -155,22 +155,26 @@ class Predictor:
         inverse = CompositionFeaturizer()(compositions, codes, 0, temperature_c).inverse_temperature
         shape = (len(self.networks), len(compositions), len(TASKS))
         mean, scale = np.empty(shape), np.empty(shape)
+        # Under each pair of conditions only the tasks that some row asks for are decoded.
+        asked_for = []
+        for asked in np.unique(conditions.reshape(-1, 2), axis=0):
+            wanted = (conditions == asked).all(axis=2)
+            rows, tasks = np.flatnonzero(wanted.any(axis=1)), np.flatnonzero(wanted.any(axis=0))
+            asked_for.append((asked, rows, tasks, np.nonzero(wanted[np.ix_(rows, tasks)])))
         with torch.inference_mode():
             for number, network in enumerate(self.networks):
                 graph = network.encode(batch.element, batch.fraction)
-                for asked in np.unique(conditions.reshape(-1, 2), axis=0):
-                    wanted = (conditions == asked).all(axis=2)
-                    rows = np.flatnonzero(wanted.any(axis=1))
+                for asked, rows, tasks, (row, task) in asked_for:
                     full = torch.full((len(rows),), int(asked[0]), device=self.device)
                     out = network.decode(
                         graph[torch.from_numpy(where[rows]).to(self.device)],
                         full,
                         torch.full_like(full, int(asked[1])),
                         inverse[torch.from_numpy(rows)].to(self.device),
+                        torch.from_numpy(tasks).to(self.device),
                     )
-                    row, task = np.nonzero(wanted[rows])
-                    mean[number, rows[row], task] = out.mean.float().cpu().numpy()[row, task]
-                    scale[number, rows[row], task] = out.log_scale.float().cpu().numpy()[row, task]
+                    mean[number, rows[row], tasks[task]] = out.mean.float().cpu().numpy()[row, task]
+                    scale[number, rows[row], tasks[task]] = out.log_scale.float().cpu().numpy()[row, task]
         # The standard deviation of a Laplace distribution of scale b is sqrt(2) b.
         return mean * self.sd + self.mean, np.sqrt(2.0) * np.exp(scale) * self.sd
 
