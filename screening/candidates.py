@@ -59,6 +59,10 @@ class Source(Protocol):
         """Return candidates start..stop (stop excluded)."""
         ...
 
+    def at(self, place: NDArray[np.int64]) -> Candidates:
+        """Return the candidates at N places, as `rows` numbers them in `Candidates.place`."""
+        ...
+
 
 class SpaceSource:
     """The candidates of a space, or an evenly random sample of them.
@@ -89,7 +93,11 @@ class SpaceSource:
         if self._blocks is not None:
             # Only the last block of a space may be short, and it is the last of the sample too.
             row = self._blocks[row // SAMPLE_BLOCK] * SAMPLE_BLOCK + row % SAMPLE_BLOCK
-        return Candidates(row, *self._plan.chosen(row))
+        return self.at(row)
+
+    def at(self, place: NDArray[np.int64]) -> Candidates:
+        """Return the candidates at N places of the space, whatever the limit."""
+        return Candidates(place, *self._plan.chosen(place))
 
 
 class InputSource:
@@ -104,7 +112,8 @@ class InputSource:
 
     def rows(self, start: int, stop: int) -> Candidates:
         """Return candidates start..stop (stop excluded)."""
-        span = slice(start, min(stop, len(self)))
-        return Candidates(
-            np.arange(span.start, span.stop), self._inputs.compositions[span], self._inputs.phase[span]
-        )
+        return self.at(np.arange(start, min(stop, len(self))))
+
+    def at(self, place: NDArray[np.int64]) -> Candidates:
+        """Return the candidates at N places of the list."""
+        return Candidates(place, self._inputs.compositions[place], self._inputs.phase[place])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -63,9 +64,18 @@ class Evaluation:
     assessment: Assessment
 
 
-@lru_cache(maxsize=1)
+_ONE_AT_A_TIME = threading.Lock()
+"""A HullStore builds and remembers hulls as they are asked for and is not made for several threads."""
+
+
 def default_hull() -> HullStore:
     """Return the hulls of the shipped formation energies, built once."""
+    with _ONE_AT_A_TIME:
+        return _shipped_hull()
+
+
+@lru_cache(maxsize=1)
+def _shipped_hull() -> HullStore:
     return HullStore.from_table()
 
 
@@ -91,7 +101,8 @@ def evaluate(
     """
     predictions = predictor.predict(compositions, phase)
     heads = predictions["reduction_v"], predictions["oxidation_v"]
-    stable = stability(compositions, predictions["formation_energy_ev_atom"], hull, progress, heads=heads)
+    with _ONE_AT_A_TIME:
+        stable = stability(compositions, predictions["formation_energy_ev_atom"], hull, progress, heads=heads)
     overrides = {HULL_ENERGY: stable.e_above_hull}
     for name, window in (("reduction_v", stable.reduction_v), ("oxidation_v", stable.oxidation_v)):
         overrides[name] = window.where_known(predictions[name])

@@ -33,19 +33,37 @@ def atomic_text(path: Path) -> Iterator[TextIO]:
     The data are flushed to disk before the renaming, so a reader (or a crash) sees the old file or the
     new one, never half of it. Raises OutputError if the place cannot be written.
     """
+    with atomic_place(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as handle:
+        yield handle
+
+
+@contextmanager
+def atomic_place(path: Path) -> Iterator[Path]:
+    """Yield a temporary file name beside path; what the block writes there takes path's place at its end.
+
+    Flushed to disk before the renaming, and the folder's entries after it; see `atomic_text`.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as handle:
-            yield handle
-            handle.flush()
-            os.fsync(handle.fileno())
+        yield temporary
+        _flush(temporary)
         temporary.replace(path)
+        _flush(path.parent)
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written ({error.strerror or error}); choose another place or free it"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Bring a file, or a folder's entries, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def spreadsheet_safe(frame: pd.DataFrame) -> pd.DataFrame:
@@ -84,6 +102,12 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write a frame as CSV, whole or not at all; raises OutputError."""
     with atomic_text(path) as handle:
         handle.write(csv_text(frame))
+
+
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    """Write a frame as Parquet, numbers in full, whole or not at all; raises OutputError."""
+    with atomic_place(path) as temporary:
+        frame.to_parquet(temporary, index=False)
 
 
 def check_file_place(path: Path) -> None:

@@ -4,10 +4,13 @@ Candidates stream through in chunks, so memory does not grow with their number. 
 it was given, how many it let through, and why the others fell.
 
 The networks rank candidates by the joint probability of all targets but the hull's; of a large space those
-that a student of the networks puts first, until more of them change nothing. The best get a hull
-calculation, which replaces the networks' window by the computed one, adds the energy above the hull and
-says so in the column `hull_basis`. `settled_ranks` counts the first ranks that no candidate left behind
-reaches by the networks' estimate of it.
+that a student of the networks puts first, until more of them change nothing. The best, and the Pareto front
+of all that the networks were asked about, get a hull calculation, which replaces the networks' window by the
+computed one, adds the energy above the hull and says so in the column `hull_basis`. `settled_ranks` counts
+the first ranks that no candidate left behind reaches by the networks' estimate of it.
+
+Every finished piece of the work is kept in the run's folder (`softlyte.screening.chunk_store`): the same
+command in the same folder goes on where an earlier one was stopped, and ends with the same files.
 """
 
 from __future__ import annotations
@@ -18,22 +21,31 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from softlyte.datasets.columns import CANDIDATE_COLUMNS
 from softlyte.datasets.tables import load_card, table_names
 from softlyte.models.predictor import Predictor
 from softlyte.screening.candidates import InputSource, Source, SpaceSource
+from softlyte.screening.chunk_store import ChunkStore
 from softlyte.screening.costing import Costing, default_costing
 from softlyte.screening.enumerate import plan_candidates
-from softlyte.screening.evaluate import PropertyPredictor, default_hull, evaluate
-from softlyte.screening.export import REJECTED_FILE, check_writable, write_csv, write_rejected
+from softlyte.screening.evaluate import PropertyPredictor
+from softlyte.screening.export import REJECTED_FILE, check_writable, write_csv, write_parquet, write_rejected
 from softlyte.screening.inputs import InputError, Inputs, RejectedRow, check_rows, read_rows
-from softlyte.screening.run_record import CANDIDATES_FILE, FUNNEL_FILE, RunRecord, open_run
-from softlyte.screening.selection import NetworkStage
+from softlyte.screening.run_record import (
+    CANDIDATES_FILE,
+    FUNNEL_FILE,
+    TABLE_FILE,
+    RunRecord,
+    open_run,
+    software,
+)
+from softlyte.screening.selection import Selector, hull_tier
 from softlyte.screening.shortlist import Recall
 from softlyte.screening.space import Space, load_space
+from softlyte.screening.stage import Stage
+from softlyte.screening.stream import Stream, local_threads
 from softlyte.screening.targets import Targets, load_targets
 from softlyte.screening.tiers import (
     FunnelRow,
@@ -53,7 +65,8 @@ class ScreenResult:
     """Results of a screening, as they lie in `folder`.
 
     Attributes:
-        folder: holds candidates.csv, funnel.csv, rejected.csv and run.json.
+        folder: holds candidates.csv, candidates.parquet (all candidates with a hull calculation),
+            funnel.csv, rejected.csv and run.json.
         candidates: ranked, CANDIDATE_COLUMNS (and CURRENCY_COLUMNS if asked for).
         funnel: what each tier removed.
         settled_ranks: first ranks that no candidate without a hull calculation reaches by the networks'
@@ -89,11 +102,12 @@ def screen(
 ) -> ScreenResult:
     """Screen a space (or own candidates) and write the ranked ones into a folder.
 
-    The same arguments give the same CSV files, byte for byte, on the same machine.
+    The same arguments give the same CSV files, byte for byte, on the same machine, also if the run was
+    interrupted any number of times and called again.
 
     Args:
         space: space file or name of a shipped space; None for the default space.
-        out: folder for candidates.csv, funnel.csv, rejected.csv and run.json.
+        out: folder for the results (`ScreenResult.folder`) and the finished pieces of the work.
         candidates: CSV of own candidates in place of a space; cost removes none of them.
         targets: loaded targets or a TOML file; None for the shipped ones.
         top: ranked candidates to write.
@@ -141,6 +155,7 @@ def screen(
         "device": str(getattr(model, "device", device)),
         "weights_sha256": model.weights_sha256,
         "tables_sha256": {name: load_card(name).sha256 for name in table_names()},
+        "software": software(),
     }
     record = open_run(folder, config, overwrite)
     rejected = [] if inputs is None else inputs.rejected
@@ -152,7 +167,8 @@ def screen(
             raise InputError(
                 f"none of the rows of {candidates} can be used; {folder / REJECTED_FILE} says why"
             )
-        result = _run(record, source, offered, model, aims, reckoned, config, progress)
+        stage = Stage(source, model, aims, reckoned, config["cost_ceiling_usd_kg"])
+        result = _run(record, stage, offered, config, progress)
     except BaseException as error:
         record.fail(error)
         raise
@@ -171,60 +187,46 @@ def _source(space: Space | None, inputs: Inputs | None, limit: int | None, seed:
 
 def _run(
     record: RunRecord,
-    source: Source,
+    stage: Stage,
     offered: int,
-    model: PropertyPredictor,
-    targets: Targets,
-    costing: Costing,
     config: dict[str, Any],
     progress: Progress | None,
 ) -> tuple[pd.DataFrame, list[FunnelRow], int, Recall | None]:
     """Send all candidates through the tiers, write the files, complete the record."""
     show = progress or (lambda tier, done, total: None)
-    funnel = tier_rows("generate", offered, {"outside the sample (limit)": offered - len(source)})
-    stage = NetworkStage(model, targets, costing, config["cost_ceiling_usd_kg"])
-    with record.timed("network"):
-        selection = stage.select(source, config["refine"], config["seed"], config["exhaustive"], show)
-    _, chosen = selection.best.best()
-    funnel += tier_rows("filter", len(source), selection.removed)
-    if selection.recall is not None:
-        behind = {"ranked behind by the student of the networks": selection.passed - selection.evaluated}
-        funnel += tier_rows("student", selection.passed, behind)
-    beaten = f"not among the best {config['refine']} without the hull"
-    funnel += tier_rows("network", selection.evaluated, {beaten: selection.evaluated - len(chosen)})
-    table, settled = pd.DataFrame(columns=[*CANDIDATE_COLUMNS, *costing.currency_names]), 0
-    if len(chosen):
-        distinct, solved = len(np.unique(chosen.compositions.keys())), 0
-
-        def advance(rows: int) -> None:
-            nonlocal solved
-            solved += rows
-            show("hull", solved, distinct)
-
-        with record.timed("hull"):
-            evaluation = evaluate(
-                chosen.compositions,
-                chosen.phase,
-                model,
-                default_hull(),
-                advance,
-                targets.working_conditions(),
-                costing,
-            )
-        with record.timed("decision"):
-            table = decision_tier(evaluation, chosen.place, targets, config["top"])
-            settled = settled_ranks(table["p_all_targets"].to_numpy(), selection.best.left_behind)
-    funnel += tier_rows("hull", len(chosen), {})
-    outranked = f"ranked below the best {config['top']}"
-    funnel += tier_rows("decision", len(chosen), {outranked: len(chosen) - len(table)})
+    top, refine, count = config["top"], config["refine"], len(stage.source)
+    funnel = tier_rows("generate", offered, {"outside the sample (limit)": offered - count})
+    with local_threads(stage) as workers:
+        stream = Stream(workers, ChunkStore(record.chunk_folder))
+        with record.timed("network"):
+            selection = Selector(stage, stream, refine, config["seed"], show).select(config["exhaustive"])
+        chosen = len(selection.place)
+        funnel += tier_rows("filter", count, selection.removed)
+        if selection.recall is not None:
+            behind = {"ranked behind by the student of the networks": selection.passed - selection.evaluated}
+            funnel += tier_rows("student", selection.passed, behind)
+        beaten = f"neither among the best {refine} nor on the Pareto front, without the hull"
+        funnel += tier_rows("network", selection.evaluated, {beaten: selection.evaluated - chosen})
+        table, settled = pd.DataFrame(columns=[*CANDIDATE_COLUMNS, *stage.costing.currency_names]), 0
+        if chosen:
+            with record.timed("hull"):
+                refined = hull_tier(stream, selection.place, show)
+            with record.timed("decision"):
+                table = decision_tier(refined, stage.targets, stage.costing)
+                settled = settled_ranks(table["p_all_targets"].to_numpy()[:top], selection.left_behind)
+    funnel += tier_rows("hull", chosen, {})
+    best = table.head(top)
+    outranked = f"ranked below the best {top}"
+    funnel += tier_rows("decision", chosen, {outranked: chosen - len(best)})
     with record.timed("export"):
         write_csv(record.folder / FUNNEL_FILE, funnel_frame(funnel))
-        write_csv(record.folder / CANDIDATES_FILE, table)
-    counts = {"candidates": len(source), "predicted": selection.evaluated, "on_hull": len(chosen)}
+        write_parquet(record.folder / TABLE_FILE, table)
+        write_csv(record.folder / CANDIDATES_FILE, best)
+    counts = {"candidates": count, "predicted": selection.evaluated, "on_hull": chosen}
     if selection.recall is not None:
         counts |= {"audit_best": selection.recall.best, "audit_chosen": selection.recall.chosen}
-    record.finish(counts | {"ranked": len(table), "settled_ranks": settled})
-    return table, funnel, settled, selection.recall
+    record.finish(counts | {"ranked": len(best), "settled_ranks": settled})
+    return best, funnel, settled, selection.recall
 
 
 def _origin(space: Space | None, candidates: Path | str | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ its files are, and whether they are finished.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 import softlyte
+from softlyte.screening.chunk_store import CHUNK_FOLDER, remove_chunks
 from softlyte.screening.export import REJECTED_FILE, OutputError, atomic_text, check_writable
 
 RUN_FILE = "run.json"
 CANDIDATES_FILE, FUNNEL_FILE = "candidates.csv", "funnel.csv"
-RESULT_FILES = (CANDIDATES_FILE, FUNNEL_FILE, REJECTED_FILE)
+TABLE_FILE = "candidates.parquet"
+RESULT_FILES = (CANDIDATES_FILE, TABLE_FILE, FUNNEL_FILE, REJECTED_FILE)
 LOCK_FILE = ".softlyte.lock"
 """Held by the process that writes into the folder; whether it exists means nothing."""
 
@@ -40,6 +44,11 @@ class RunRecord:
         self._lock = lock
         self._start = time.perf_counter()
 
+    @property
+    def chunk_folder(self) -> Path:
+        """Folder of the run's finished pieces."""
+        return self.folder / CHUNK_FOLDER
+
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
         """Add the time spent in the block to the timings, in seconds."""
@@ -49,6 +58,7 @@ class RunRecord:
         finally:
             spent = self.content["timings_s"].get(name, 0.0) + time.perf_counter() - start
             self.content["timings_s"][name] = round(spent, 3)
+        self.write()
 
     def finish(self, counts: Mapping[str, int]) -> None:
         """Mark the run as finished and keep its counts."""
@@ -64,7 +74,8 @@ class RunRecord:
     def _close(self, status: str) -> None:
         self.content["status"] = status
         self.content["finished"] = _now()
-        self.content["timings_s"]["total"] = round(time.perf_counter() - self._start, 3)
+        spent = self.content["timings_s"].get("total", 0.0) + time.perf_counter() - self._start
+        self.content["timings_s"]["total"] = round(spent, 3)
         try:
             self.write()
         finally:
@@ -81,9 +92,10 @@ class RunRecord:
 def open_run(folder: Path, config: Mapping[str, Any], overwrite: bool = False) -> RunRecord:
     """Check the folder, write run.json with the resolved configuration and return the record.
 
-    A folder may be used again by the same configuration. Results of another one are refused, or with
-    `overwrite` removed first, so that run.json never describes another run's files. The folder is locked
-    until the record is finished or failed, or its process ends, however it ends.
+    A folder may be used again by the same configuration: what an earlier attempt has finished in it stays,
+    and its timings count. Results of another one are refused, or with `overwrite` removed first, so that
+    run.json never describes another run's files. The folder is locked until the record is finished or failed,
+    or its process ends, however it ends.
 
     Args:
         folder: made if missing.
@@ -98,8 +110,11 @@ def open_run(folder: Path, config: Mapping[str, Any], overwrite: bool = False) -
     check_writable(folder)
     lock = _locked(folder)
     try:
-        _clear(folder, resolved, overwrite)
-        record = RunRecord(folder, _content(resolved), lock)
+        for name in (RUN_FILE, *RESULT_FILES):
+            for leftover in folder.glob(f".{name}.*.tmp"):
+                leftover.unlink()
+        earlier = _clear(folder, resolved, overwrite)
+        record = RunRecord(folder, _content(resolved, earlier), lock)
         record.write()
     except BaseException:
         if lock is not None:
@@ -122,21 +137,34 @@ def _locked(folder: Path) -> FileLock | None:
     return lock
 
 
-def _clear(folder: Path, config: Mapping[str, Any], overwrite: bool) -> None:
-    """Refuse, or with overwrite remove, results of another configuration."""
-    present = [name for name in (RUN_FILE, *RESULT_FILES) if (folder / name).exists()]
-    if present and _recorded_config(folder) != config:
-        if not overwrite:
-            raise OutputError(
-                f"the folder {folder} holds another run's results ({', '.join(present)}); "
-                "give another --out or add --overwrite"
-            )
-        for name in present:
-            (folder / name).unlink()
+def _clear(folder: Path, config: Mapping[str, Any], overwrite: bool) -> dict[str, Any]:
+    """Refuse, or with overwrite remove, results of another configuration; return the record of the same."""
+    present = [name for name in (RUN_FILE, *RESULT_FILES, CHUNK_FOLDER) if (folder / name).exists()]
+    earlier = _recorded(folder)
+    if earlier.get("config") == config:
+        return earlier
+    if present and not overwrite:
+        raise OutputError(
+            f"the folder {folder} holds another run's results ({', '.join(present)}"
+            f"{_difference(earlier.get('config'), config)}); give another --out or add --overwrite"
+        )
+    # The record goes last: a folder whose removal was interrupted is still another run's.
+    remove_chunks(folder)
+    for name in (*RESULT_FILES, RUN_FILE):
+        (folder / name).unlink(missing_ok=True)
+    return {}
 
 
-def _content(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what run.json holds before work starts."""
+def _difference(earlier: Any, config: Mapping[str, Any]) -> str:
+    """Return what differs between two configurations, as a clause for a message."""
+    if not isinstance(earlier, dict):
+        return ""
+    names = [name for name in dict.fromkeys((*earlier, *config)) if earlier.get(name) != config.get(name)]
+    return f"; another {', '.join(names)}"
+
+
+def _content(config: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what run.json holds before work starts; timings of earlier attempts count."""
     return {
         "softlyte": softlyte.__version__,
         "status": "running",
@@ -144,16 +172,33 @@ def _content(config: Mapping[str, Any]) -> dict[str, Any]:
         "finished": None,
         "config": config,
         "environment": _environment(),
-        "timings_s": {},
+        "attempts": int(earlier.get("attempts", 0)) + 1,
+        "timings_s": dict(earlier.get("timings_s", {})),
         "counts": {},
     }
 
 
-def _recorded_config(folder: Path) -> Any:
+def _recorded(folder: Path) -> dict[str, Any]:
     try:
-        return json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["config"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        content = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+@lru_cache(maxsize=1)
+def software() -> dict[str, str]:
+    """Return what the last digit of a result depends on: versions, and a checksum of Softlyte's own code.
+
+    Pieces that one version has computed are not finished by another.
+    """
+    package = Path(softlyte.__file__).parent
+    digest = hashlib.sha256()
+    for floor in ("datasets", "featurize", "models", "screening"):
+        for file in sorted((package / floor).resolve().rglob("*.py")):
+            digest.update(file.read_bytes())
+    versions = {name: metadata.version(name) for name in ("numpy", "scikit-learn", "scipy", "torch")}
+    return {"softlyte": softlyte.__version__, "code_sha256": digest.hexdigest(), **versions}
 
 
 def _environment() -> dict[str, Any]:

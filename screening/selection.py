@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TypeVar
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
-import torch
-from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+import numpy as np
+import pandas as pd
 
-from softlyte.screening.candidates import Candidates, Source
-from softlyte.screening.costing import Costing
-from softlyte.screening.evaluate import PropertyPredictor
-from softlyte.screening.ranking import TopRows
-from softlyte.screening.shortlist import (
-    BATCH_ROWS,
-    MOST_BATCHES,
-    SAMPLE_ROWS,
-    SMALLEST_SPACE,
-    Recall,
-    Sample,
-    draw_sample,
-    evaluate_in_order,
-    order_by_student,
-)
-from softlyte.screening.targets import Targets
-from softlyte.screening.tiers import filter_tier, network_tier
+from softlyte.screening import shortlist
+from softlyte.screening.front import FrontRows
+from softlyte.screening.ranking import Places, Scores, TopRows
+from softlyte.screening.shortlist import Known, Recall
+from softlyte.screening.stage import CHUNK_ROWS, PROBABILITY, Piece, Stage
+from softlyte.screening.stream import Stream
+from softlyte.screening.surrogate import Surrogate
+from softlyte.screening.tiers import judged_by_networks
 
-CHUNK_ROWS = 16_384
-"""Candidates in memory at once in the streaming tiers."""
+REFINED_ROWS = 1_024
+"""Candidates of a task of the hull tier."""
+
+PIECE_ROWS = 2_048
+"""Candidates of a task of the network tier in the rounds: few, so that every worker has some of a round."""
+
+SCORED_ROWS = 16 * CHUNK_ROWS
+"""Candidates of a task of the student."""
 
 Show = Callable[[str, int, int], None]
 """Called with the tier's name, candidates done and candidates in all."""
-Task = TypeVar("Task")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -44,134 +37,167 @@ class Selection:
     """What the tiers before the hull leave.
 
     Attributes:
-        best: the best by the joint probability without the hull.
+        place: [S] of the candidates chosen, the best first, then the rest of the front.
+        left_behind: highest probability of a candidate that is not among the best; -inf if there is none.
         removed: what the cheap filters removed, by reason.
         passed: candidates that passed them.
         evaluated: candidates of which the networks were asked.
         recall: of the student by its audit; None if every candidate was evaluated.
     """
 
-    best: TopRows
+    place: Places
+    left_behind: float
     removed: Counter[str]
     passed: int
     evaluated: int
     recall: Recall | None
 
 
-@dataclass(frozen=True)
-class NetworkStage:
-    """The cheap filters and the network tier with everything that they need.
+@dataclass
+class Selector:
+    """Chooses the best `size` of a stage's candidates, and the Pareto front of all that are evaluated.
 
     Attributes:
-        model: the ensemble.
-        targets: what must hold.
-        costing: prices, route and layer.
-        ceiling_usd_kg: largest precursor cost; None for none.
+        stage: candidates and what judges them.
+        stream: runs and keeps the pieces.
+        size: how many are wanted.
+        seed: of the student and its sample.
+        show: see `Show`.
     """
 
-    model: PropertyPredictor
-    targets: Targets
-    costing: Costing
-    ceiling_usd_kg: float | None
+    stage: Stage
+    stream: Stream
+    size: int
+    seed: int
+    show: Show
+    _best: TopRows = field(init=False)
+    _front: FrontRows = field(init=False)
 
-    def select(self, source: Source, size: int, seed: int, exhaustive: bool, show: Show) -> Selection:
-        """Return the `size` best of a source.
+    def __post_init__(self) -> None:
+        self._judged = judged_by_networks(self.stage.targets)
+        self._best = TopRows(self.size)
+        self._front = FrontRows([target.wants_low for target in self._judged])
 
-        Args:
-            source: candidates.
-            size: how many are wanted.
-            seed: of the student and its sample.
-            exhaustive: True to evaluate every candidate, however many there are.
-            show: see `Show`.
-        """
-        with threadpool_limits(1):  # for all threads at once: results do not depend on their number
-            if exhaustive or len(source) <= max(SMALLEST_SPACE, 8 * size):
-                return self._all(source, size, show)
-            return self._by_student(source, size, seed, show)
+    def select(self, exhaustive: bool) -> Selection:
+        """Return who gets the hull; asks the networks of everything where that is asked for or cheap."""
+        count = len(self.stage.source)
+        if exhaustive or count <= max(shortlist.SMALLEST_SPACE, 8 * self.size):
+            return self._all()
+        return self._by_student()
 
-    def _filtered(self, chunk: Candidates) -> tuple[Candidates, Counter[str], int]:
-        left, _, fallen = filter_tier(chunk, self.model.known_elements, self.ceiling_usd_kg, self.costing)
-        return left, fallen, len(chunk)
+    def _all(self) -> Selection:
+        count, done, removed, passed = len(self.stage.source), 0, Counter[str](), 0
 
-    def _scored(self, chunk: Candidates) -> tuple[Candidates, NDArray, Counter[str], int]:
-        left, cost, fallen = filter_tier(chunk, self.model.known_elements, self.ceiling_usd_kg, self.costing)
-        return left, network_tier(left, cost, self.model, self.targets, self.costing), fallen, len(chunk)
+        def span(number: int) -> tuple[int, int]:
+            return number * CHUNK_ROWS, min((number + 1) * CHUNK_ROWS, count)
 
-    def _all(self, source: Source, size: int, show: Show) -> Selection:
-        best, removed, done, passed = TopRows(size), Counter[str](), 0, 0
-        chunks = range(0, len(source), CHUNK_ROWS)
-        for left, probability, fallen, count in in_parallel(
-            lambda start: self._scored(source.rows(start, start + CHUNK_ROWS)), chunks, self.model
-        ):
-            best.offer(probability, left)
-            removed += fallen
-            passed += len(left)
-            done += count
-            show("network", done, len(source))
-        return Selection(best, removed, passed, passed, None)
+        for piece in self.stream.run("network", "evaluate_span", -(-count // CHUNK_ROWS), span):
+            score, place = self._judge(piece)
+            self._best.offer(score, place)
+            removed += Counter(piece.notes["removed"])
+            passed += len(place)
+            done += piece.notes["offered"]
+            self.show("network", done, count)
+        return self._selection(removed, passed, passed, None)
 
-    def _by_student(self, source: Source, size: int, seed: int, show: Show) -> Selection:
-        def evaluate(parts: Iterable[Candidates]) -> Iterator[tuple[Candidates, NDArray]]:
-            # Small pieces, so that every thread has some of a batch.
-            pieces = (p.take(slice(i, i + 2048)) for p in parts for i in range(0, len(p), 2048))
-            for left, probability, _, count in in_parallel(self._scored, pieces, self.model):
-                advance(count)
-                yield left, probability
+    def _by_student(self) -> Selection:
+        sampled = shortlist.draw_sample(self.stage.source, shortlist.SAMPLE_ROWS, self.seed)
+        sample = Known()
+        for score, place in self._evaluate("sample", sampled, "sample", 0, len(sampled)):
+            sample.add(score, place)
+        score, place = sample.all()
+        learned = ~shortlist.is_audit(place, self.seed)
+        student = self._learn(0, place[learned], score[learned])
+        kept, removed, passed = self._scored(student)
+        most = min(len(kept), shortlist.MOST_ROUNDS * shortlist.ROUND_ROWS)
 
-        done, tier, total = 0, "sample", min(SAMPLE_ROWS, len(source))
+        def evaluate(number: int, places: Places) -> Iterator[tuple[Scores, Places]]:
+            done = number * shortlist.ROUND_ROWS
+            yield from self._evaluate(f"network-{number:02d}", places, "network", done, most)
 
-        def advance(rows: int) -> None:
-            nonlocal done
-            done = min(done + rows, total)
-            show(tier, done, total)
+        recall = shortlist.evaluate_in_rounds(
+            sample, kept, self.seed, self.size, self._best, evaluate, self._learn, self._rescore
+        )
+        self.show("network", most, most)  # the rest need not be evaluated
+        return self._selection(removed, passed, recall.evaluated, recall)
 
-        sample = Sample(evaluate(draw_sample(source, SAMPLE_ROWS, seed)), seed)
+    def _scored(self, student: Surrogate) -> tuple[Places, Counter[str], int]:
+        """Return the ascending places that the student puts first, what the filters removed, what passed."""
+        count, first = len(self.stage.source), TopRows(shortlist.KEPT_ROWS)
+        done, removed, passed = 0, Counter[str](), 0
 
-        def scored(start: int) -> tuple[Candidates, NDArray, Counter[str], int]:
-            left, fallen, count = self._filtered(source.rows(start, start + CHUNK_ROWS))
-            return left, sample.student.score(left.compositions, left.phase), fallen, count
+        def span(number: int) -> tuple[Any, ...]:
+            start, stop = number * SCORED_ROWS, min((number + 1) * SCORED_ROWS, count)
+            # What lies below the floor by now cannot come in later: the result does not depend on it.
+            return student, start, stop, shortlist.KEPT_ROWS, first.floor
 
-        def ordered_pieces() -> Iterator[tuple[Candidates, NDArray, Counter[str]]]:
-            chunks = range(0, len(source), CHUNK_ROWS)
-            for left, score, fallen, count in in_parallel(scored, chunks, self.model):
-                advance(count)
-                yield left, score, fallen
+        for piece in self.stream.run("student", "score", -(-count // SCORED_ROWS), span):
+            first.offer(piece.table["score"].to_numpy().astype(np.float64), piece.table["place"].to_numpy())
+            removed += Counter(piece.notes["removed"])
+            passed += piece.notes["passed"]
+            done += piece.notes["offered"]
+            self.show("student", done, count)
+        return np.sort(first.best()[1]), removed, passed
 
-        done, tier, total = 0, "student", len(source)
-        ordered, removed, passed = order_by_student(ordered_pieces(), MOST_BATCHES * BATCH_ROWS)
-        done, tier, total = 0, "network", len(ordered)
-        best = TopRows(size)
-        recall = evaluate_in_order(sample, ordered, evaluate, best, size)
-        show("network", total, total)  # the rest need not be evaluated
-        return Selection(best, removed, passed, recall.evaluated, recall)
+    def _evaluate(
+        self, tier: str, places: Places, shown: str, done: int, total: int
+    ) -> Iterator[tuple[Scores, Places]]:
+        """Ask the networks of places, a piece at a time."""
+
+        def part(number: int) -> tuple[Places]:
+            return (places[number * PIECE_ROWS : (number + 1) * PIECE_ROWS],)
+
+        for piece in self.stream.run(tier, "evaluate", -(-len(places) // PIECE_ROWS), part):
+            done += piece.notes["offered"]
+            self.show(shown, done, total)
+            yield self._judge(piece)
+
+    def _judge(self, piece: Piece) -> tuple[Scores, Places]:
+        """Offer a piece to the front; return its probabilities and places."""
+        place = piece.table["place"].to_numpy()
+        columns = [piece.table[target.column].to_numpy() for target in self._judged]
+        if columns:
+            self._front.offer(np.stack(columns, axis=1), place)
+        return piece.table[PROBABILITY].to_numpy(), place
+
+    def _learn(self, number: int, place: Places, score: Scores) -> Surrogate:
+        """Return the student of a round, kept with the pieces, so that a resumed run has the same."""
+        name = f"learned-{number:02d}"
+        if name in self.stream.store:
+            return Surrogate.from_table(self.stream.store.load(name)[0])
+        known = self.stage.source.at(place)
+        student = Surrogate.fit(known.compositions, known.phase, score, self.seed)
+        self.stream.store.save(name, student.to_table())
+        return student
+
+    def _rescore(self, student: Surrogate, places: Places) -> Scores:
+        """Ask the student of places that passed the filters."""
+        scores = np.empty(len(places))
+        for start in range(0, len(places), CHUNK_ROWS):
+            part = self.stage.source.at(places[start : start + CHUNK_ROWS])
+            scores[start : start + CHUNK_ROWS] = student.score(part.compositions, part.phase)
+        return scores
+
+    def _selection(
+        self, removed: Counter[str], passed: int, evaluated: int, recall: Recall | None
+    ) -> Selection:
+        _, best = self._best.best()
+        front = self._front.places()
+        place = np.concatenate([best, front[~np.isin(front, best)]])
+        return Selection(place, self._best.left_behind, removed, passed, evaluated, recall)
 
 
-def in_parallel(
-    work: Callable[[Task], Result], tasks: Iterable[Task], model: PropertyPredictor
-) -> Iterator[Result]:
-    """Yield work(task) for each task, in order, a few at a time.
+def hull_tier(stream: Stream, place: Places, show: Show) -> pd.DataFrame:
+    """Return `tiers.refined_table` of the chosen places (one at least), ascending by place."""
+    # Neighbours share chemical systems, whose hulls are built once.
+    ascending = np.sort(place)
 
-    On a CPU each task runs on one thread and as many tasks at once as torch has threads: the operations
-    are too small to be shared out, and a result does not depend on the number of threads. Few tasks are
-    under way at once, so memory stays bounded.
-    """
-    device = getattr(model, "device", None)
-    threads = torch.get_num_threads()
-    workers = 1 if device is not None and device.type == "cuda" else threads
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(workers) as pool:
-            waiting: deque[Future[Result]] = deque()
-            try:
-                for task in tasks:
-                    waiting.append(pool.submit(work, task))
-                    if len(waiting) > 2 * workers:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                # After an error or an interruption nothing that has not begun is begun.
-                for future in waiting:
-                    future.cancel()
-    finally:
-        torch.set_num_threads(threads)
+    def part(number: int) -> tuple[Places]:
+        return (ascending[number * REFINED_ROWS : (number + 1) * REFINED_ROWS],)
+
+    done, tables = 0, []
+    for piece in stream.run("hull", "refine", -(-len(place) // REFINED_ROWS), part):
+        tables.append(piece.table)
+        done += piece.notes["offered"]
+        show("hull", done, len(place))
+    return pd.concat([table.to_pandas() for table in tables], ignore_index=True)

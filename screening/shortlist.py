@@ -1,25 +1,23 @@
 """Which candidates of a large space get the whole network tier: those that a student of it puts first.
 
-A random sample is evaluated in full and teaches the student (`surrogate`). The student orders everything;
-candidates then get the whole tier batch by batch in that order, until several batches in a row have brought
-nothing that matters into the best. A part of the sample that the student has not learned from is the audit:
-of its candidates that belong to the best, the share that was chosen is the recall.
+A random sample is evaluated in full and teaches the student (`surrogate`). The student scores everything and
+keeps the first; of these the best by the student get the whole tier, round by round, and with each round the
+student learns anew from all that is known, until several rounds have brought nothing that matters into the
+best. A part of the sample that the student never learns from is the audit: of its candidates that belong to
+the best, the share that a round reached is the recall.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softlyte.screening.candidates import Candidates, Source
-from softlyte.screening.ranking import TopRows
+from softlyte.screening.candidates import Source
+from softlyte.screening.ranking import Places, Scores, TopRows, rank_order
 from softlyte.screening.surrogate import Surrogate
-
-Array = NDArray[np.float64]
 
 SAMPLE_ROWS = 65_536
 """Candidates that are evaluated in full to teach and to audit the student."""
@@ -29,15 +27,21 @@ AUDIT_SHARE = 0.25
 """Share of the sample that the student does not learn from."""
 SMALLEST_SPACE = 4 * SAMPLE_ROWS
 """With fewer candidates all get the whole tier: a student would save nothing worth its risk."""
-BATCH_ROWS = 16_384
-QUIET_BATCHES = 3
-"""Batches in a row that bring at most QUIET_SHARE of the best between them, after which the rest is left."""
+KEPT_ROWS = 1_048_576
+"""Candidates that the first student keeps for the rounds."""
+ROUND_ROWS = 32_768
+"""Candidates that get the whole tier in one round."""
+QUIET_ROUNDS = 2
+"""Rounds in a row that bring at most QUIET_SHARE of the best between them, after which the rest is left."""
 QUIET_SHARE = 1e-4
-MOST_BATCHES = 32
-"""Batches of the student's order that may be evaluated."""
+MOST_ROUNDS = 16
 
-Evaluate = Callable[[Iterator[Candidates]], Iterator[tuple[Candidates, Array]]]
-"""Candidates in pieces -> those that pass the cheap filters, with their probability, piece by piece."""
+Evaluate = Callable[[int, Places], Iterator[tuple[Scores, Places]]]
+"""Number of a round and places -> scores and places of those that pass the cheap filters, in pieces."""
+Learn = Callable[[int, Places, Scores], Surrogate]
+"""Number of a round, places and their scores -> a student."""
+Rescore = Callable[[Surrogate, Places], Scores]
+"""The student's scores of places."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Recall:
 
     Attributes:
         best: audit candidates whose probability is at least that of the last of the best.
-        chosen: how many of them the student's order reached.
+        chosen: how many of them a round reached.
         evaluated: candidates that got the whole tier, the sample included.
     """
 
@@ -55,102 +59,93 @@ class Recall:
     evaluated: int
 
 
-def draw_sample(source: Source, rows: int, seed: int) -> Iterator[Candidates]:
-    """Yield blocks of neighbours drawn at random without repetition, about `rows` candidates in all."""
+def draw_sample(source: Source, rows: int, seed: int) -> Places:
+    """Return the places of blocks of neighbours drawn at random without repetition, about `rows` in all."""
     blocks = -(-len(source) // SAMPLE_BLOCK)
     wanted = min(blocks, -(-rows // SAMPLE_BLOCK))
     drawn = np.sort(np.random.default_rng(seed).choice(blocks, wanted, replace=False)).tolist()
-    together = BATCH_ROWS // SAMPLE_BLOCK
-    for start in range(0, len(drawn), together):
-        firsts = [n * SAMPLE_BLOCK for n in drawn[start : start + together]]
-        yield Candidates.concatenate([source.rows(n, min(n + SAMPLE_BLOCK, len(source))) for n in firsts])
+    firsts = [n * SAMPLE_BLOCK for n in drawn]
+    return np.concatenate([source.rows(n, min(n + SAMPLE_BLOCK, len(source))).place for n in firsts])
 
 
-def is_audit(place: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+def is_audit(place: Places, seed: int) -> NDArray[np.bool_]:
     """Return which places of the sample are for the audit, [N]: whole blocks of neighbours."""
     block, inverse = np.unique(place // SAMPLE_BLOCK, return_inverse=True)
     drawn = np.random.default_rng([seed, 1]).random(len(block)) < AUDIT_SHARE
     return np.asarray(drawn[inverse])
 
 
-class Sample:
-    """A sample evaluated in full, and the student that has learned from it.
+@dataclass
+class Known:
+    """What has been evaluated in full.
 
-    Args:
-        parts: evaluated pieces of the sample.
-        seed: of the audit's choice and of the student.
+    Attributes:
+        place: of the candidates.
+        score: theirs.
     """
 
-    def __init__(self, parts: Iterator[tuple[Candidates, Array]], seed: int) -> None:
-        pieces = list(parts)
-        self.candidates = Candidates.concatenate([c for c, _ in pieces])
-        self.probability = np.concatenate([p for _, p in pieces])
-        self.audit = is_audit(self.candidates.place, seed)
-        learned = ~self.audit
-        self.student = Surrogate.fit(
-            self.candidates.compositions[learned],
-            self.candidates.phase[learned],
-            self.probability[learned],
-            seed,
-        )
+    place: list[Places] = field(default_factory=list)
+    score: list[Scores] = field(default_factory=list)
+
+    def add(self, score: Scores, place: Places) -> None:
+        """Take in more."""
+        self.score.append(score)
+        self.place.append(place)
+
+    def all(self) -> tuple[Scores, Places]:
+        """Return scores and places in the order in which they came."""
+        return np.concatenate(self.score), np.concatenate(self.place)
 
 
-def evaluate_in_order(
-    sample: Sample,
-    ordered: Candidates,
-    evaluate: Evaluate,
-    best: TopRows,
+def evaluate_in_rounds(
+    sample: Known,
+    kept: Places,
+    seed: int,
     size: int,
+    best: TopRows,
+    evaluate: Evaluate,
+    learn: Learn,
+    rescore: Rescore,
 ) -> Recall:
-    """Offer the sample and then the ordered candidates to the best, until nothing more comes of it.
+    """Offer the sample and then round after round of the kept candidates to the best.
 
     Args:
         sample: evaluated in full.
-        ordered: candidates by the student, best first; those of the sample may be among them.
-        evaluate: the whole tier.
-        best: takes what is evaluated; its size is `size`.
+        kept: [K] ascending places that the first student put first; those of the sample may be among them.
+        seed: of the audit's choice.
         size: of the best.
+        best: takes what is evaluated; its size is `size`.
+        evaluate: the whole tier.
+        learn: makes the student of a round.
+        rescore: asks the student.
     """
-    best.offer(sample.probability, sample.candidates)
-    sampled, reached = sample.candidates.place, np.zeros(len(sample.audit), dtype=bool)
-    evaluated, quiet = len(sampled), 0
-    for start in range(0, min(len(ordered), MOST_BATCHES * BATCH_ROWS), BATCH_ROWS):
-        batch = ordered.take(slice(start, start + BATCH_ROWS))
-        reached |= np.isin(sampled, batch.place)
-        fresh = batch.take(~np.isin(batch.place, sampled))
-        floor, entered = _last(best, size), 0
-        for candidates, probability in evaluate(iter([fresh])):
-            entered += int((probability > floor).sum())
-            best.offer(probability, candidates)
-        evaluated += len(fresh)
-        quiet = quiet + 1 if entered <= QUIET_SHARE * size else 0
-        if quiet == QUIET_BATCHES:
+    score, place = sample.all()
+    best.offer(score, place)
+    audit = is_audit(place, seed)
+    audited, truth = place[audit], score[audit]
+    reachable, reached = np.isin(audited, kept), np.zeros(len(audited), dtype=bool)
+    known = Known([place[~audit]], [score[~audit]])
+    open_places = kept[~np.isin(kept, place)]
+    evaluated, quiet = len(place), 0
+    for number in range(MOST_ROUNDS):
+        if not len(open_places):
             break
-    last = _last(best, size)
-    good = sample.audit & (sample.probability >= last) & (sample.probability > 0)
+        scores, places = known.all()
+        student = learn(number, places, scores)
+        expected = rescore(student, open_places)
+        chosen = rank_order(expected, open_places)[:ROUND_ROWS]
+        reached |= reachable & (rescore(student, audited) >= expected[chosen[-1]])
+        fresh = np.sort(open_places[chosen])
+        floor, entered = best.last(), 0
+        for score, place in evaluate(number, fresh):
+            entered += int((score > floor).sum())
+            best.offer(score, place)
+            known.add(score, place)
+        evaluated += len(fresh)
+        open_places = np.delete(open_places, chosen)
+        quiet = quiet + 1 if entered <= QUIET_SHARE * size else 0
+        if quiet == QUIET_ROUNDS:
+            break
+    last = best.last()
+    good = (truth >= last) & (truth > 0)
     return Recall(int(good.sum()), int((good & reached).sum()), evaluated)
-
-
-def _last(best: TopRows, size: int) -> float:
-    """Return the probability of the last of the best; -inf while there are fewer than `size`."""
-    probability, _ = best.best()
-    return float(probability[-1]) if len(probability) == size else -np.inf
-
-
-def order_by_student(
-    pieces: Iterator[tuple[Candidates, Array, Counter[str]]], rows: int
-) -> tuple[Candidates, Counter[str], int]:
-    """Return the candidates that the student puts first, best first, what the filters removed, what was left.
-
-    Args:
-        pieces: candidates that passed the cheap filters, their scores by the student, and the reasons of
-            those that did not pass.
-        rows: candidates to keep.
-    """
-    first, removed, left = TopRows(rows), Counter[str](), 0
-    for candidates, score, reasons in pieces:
-        first.offer(score, candidates)
-        removed += reasons
-        left += len(candidates)
-    _, ordered = first.best()
-    return ordered, removed, left

@@ -13,6 +13,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
@@ -39,15 +40,13 @@ class Surrogate:
 
     Attributes:
         elements: [D] atomic numbers that the sample held.
-        network: scikit-learn's multilayer perceptron.
-        centre: [F] mean of the features.
-        scale: [F] standard deviation of the features.
+        weights: of the layers, [F, H], ..., [H, 1]; the features' standardisation is part of the first.
+        biases: of the layers, [H], ..., [1].
     """
 
     elements: NDArray[np.int64]
-    network: MLPRegressor
-    centre: NDArray[np.float32]
-    scale: NDArray[np.float32]
+    weights: tuple[NDArray[np.float32], ...]
+    biases: tuple[NDArray[np.float32], ...]
 
     @classmethod
     def fit(cls, compositions: Compositions, phase: Phases, probability: Array, seed: int) -> Surrogate:
@@ -76,15 +75,54 @@ class Surrogate:
         with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is the plan
             network.fit((features - centre) / scale, label.astype(np.float32))
-        return cls(elements, network, centre, scale)
+        weights, biases = list(network.coefs_), list(network.intercepts_)
+        biases[0] = biases[0] - (centre / scale) @ weights[0]
+        weights[0] = weights[0] / scale[:, None]
+        return cls(
+            elements,
+            tuple(weight.astype(np.float32) for weight in weights),
+            tuple(bias.astype(np.float32) for bias in biases),
+        )
 
     def score(self, compositions: Compositions, phase: Phases) -> Array:
         """Return a number that rises with the joint probability, [N]; infinite for elements never seen."""
-        features = (_features(compositions, phase, self.elements) - self.centre) / self.scale
-        score = self.network.predict(features).astype(np.float64)
+        hidden = _features(compositions, phase, self.elements)
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            hidden = hidden @ weight
+            hidden += bias
+            np.maximum(hidden, 0.0, out=hidden)
+        score = (hidden @ self.weights[-1] + self.biases[-1])[:, 0].astype(np.float64)
         numbers = compositions.atomic_numbers
         foreign = ((numbers > 0) & ~np.isin(numbers, self.elements)).any(axis=1)
         return np.where(foreign, np.inf, score)
+
+    def to_table(self) -> pa.Table:
+        """Return the student as a table of named arrays, for a `ChunkStore`."""
+        arrays: dict[str, NDArray] = {"elements": self.elements}
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            arrays |= {f"weight_{layer}": weight, f"bias_{layer}": bias}
+        return pa.table(
+            {
+                "name": list(arrays),
+                "type": [str(array.dtype) for array in arrays.values()],
+                "shape": [list(array.shape) for array in arrays.values()],
+                "data": [array.tobytes() for array in arrays.values()],
+            }
+        )
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> Surrogate:
+        """Read what `to_table` wrote."""
+        arrays = {
+            row["name"]: np.frombuffer(row["data"], row["type"]).reshape(row["shape"])
+            for row in table.to_pylist()
+        }
+        layers = range((len(arrays) - 1) // 2)
+        return cls(
+            arrays["elements"],
+            tuple(arrays[f"weight_{layer}"] for layer in layers),
+            tuple(arrays[f"bias_{layer}"] for layer in layers),
+        )
 
 
 def _features(compositions: Compositions, phase: Phases, elements: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -15,10 +15,10 @@ from softlyte.datasets.formulas import Compositions
 from softlyte.screening.candidates import Candidates
 from softlyte.screening.cost import CostResult
 from softlyte.screening.costing import Costing, default_costing
-from softlyte.screening.decision import assess, joint_probability, medians, pareto_front
+from softlyte.screening.decision import LATER, assess, joint_probability, medians, pareto_front
 from softlyte.screening.evaluate import Evaluation, PropertyPredictor, result_table
 from softlyte.screening.ranking import rank_order
-from softlyte.screening.targets import Targets
+from softlyte.screening.targets import TARGET_COLUMNS, Target, Targets
 
 COST_FACTOR = 5.0
 """Candidates whose precursors cost more than this many times the target are not worth a prediction."""
@@ -115,8 +115,11 @@ def network_tier(
     predictor: PropertyPredictor,
     targets: Targets,
     costing: Costing | None = None,
-) -> NDArray[np.float64]:
-    """Return the probability that all targets but the hull's hold, from the networks alone, [N].
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Judge N candidates by the networks alone.
+
+    Returns the probability that all targets but the hull's hold, [N], and the medians of these targets'
+    columns, [N, T] in the order of `judged_by_networks`.
 
     Args:
         candidates: N candidates.
@@ -126,6 +129,7 @@ def network_tier(
         costing: prices, route and layer; None for the shipped prices.
     """
     probability = np.zeros(len(candidates))
+    median = np.full((len(candidates), len(judged_by_networks(targets))), np.nan)
     elements = (candidates.compositions.atomic_numbers > 0).sum(axis=1)
     # Rows of like width go together: padding costs the network as much as atoms.
     for count in np.unique(elements):
@@ -138,30 +142,49 @@ def network_tier(
             narrow, phase, predictions, None, targets.working_conditions(), costing, cost=priced
         )
         probability[rows] = joint_probability(assessment, targets)
-    return probability
+        median[rows] = medians(assessment, targets)[0]
+    return probability, median
 
 
-def decision_tier(
-    evaluation: Evaluation, place: NDArray[np.int64], targets: Targets, top: int
-) -> pd.DataFrame:
-    """Rank evaluated candidates and return the best `top`: CANDIDATE_COLUMNS, and CURRENCY_COLUMNS if asked.
+def judged_by_networks(targets: Targets) -> list[Target]:
+    """Return the targets that the networks judge without the hull, [T]."""
+    return [t for t in targets.target if TARGET_COLUMNS[t.column] not in LATER]
 
-    The order is that of p_all_targets, ties by place. The Pareto front is that of all evaluated candidates
-    in the medians of the targets' columns.
 
-    Args:
-        evaluation: N candidates with their hull.
-        place: [N] position in the source's order.
-        targets: what must hold.
-        top: rows to return.
+def refined_table(evaluation: Evaluation, place: NDArray[np.int64], targets: Targets) -> pd.DataFrame:
+    """Return what the decision needs of N candidates with their hull, in the order given.
+
+    `result_table` with `place` [N], the position in the source's order, and the exact median of each target's
+    column (see `median_name`).
     """
     table = result_table(evaluation, targets)
-    values, wants_low = medians(evaluation.assessment, targets)
-    table["pareto_front"] = pareto_front(values, wants_low)
-    order = rank_order(table["p_all_targets"].to_numpy(), place)[:top]
+    values, _ = medians(evaluation.assessment, targets)
+    exact = {median_name(number): column for number, column in enumerate(values.T)}
+    return table.assign(place=place, **exact)
+
+
+def median_name(number: int) -> str:
+    """Return the column of `refined_table` that holds the median of a target's column, by its number."""
+    return f"target_{number}"
+
+
+def decision_tier(refined: pd.DataFrame, targets: Targets, costing: Costing) -> pd.DataFrame:
+    """Rank N refined candidates: CANDIDATE_COLUMNS, and CURRENCY_COLUMNS if asked.
+
+    The order is that of p_all_targets, ties by place. The Pareto front is that of all N in the medians of
+    the targets' columns.
+
+    Args:
+        refined: `refined_table` of the candidates.
+        targets: what must hold.
+        costing: prices, route and layer.
+    """
+    values = refined[[median_name(number) for number in range(len(targets.target))]].to_numpy(np.float64)
+    table = refined.assign(pareto_front=pareto_front(values, [t.wants_low for t in targets.target]))
+    order = rank_order(table["p_all_targets"].to_numpy(), table["place"].to_numpy())
     table = table.iloc[order].reset_index(drop=True)
     table["rank"] = np.arange(1, len(table) + 1)
-    return table[[*CANDIDATE_COLUMNS, *evaluation.assessment.costing.currency_names]]
+    return table[[*CANDIDATE_COLUMNS, *costing.currency_names]]
 
 
 def settled_ranks(ranked: NDArray[np.float64], left_behind: float) -> int:

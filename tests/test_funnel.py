@@ -14,6 +14,7 @@ from softlyte.datasets.tables import load_table
 from softlyte.featurize.phase_diagram import HullStore
 from softlyte.models.predictor import Predictor
 from softlyte.screening.candidates import Candidates, SpaceSource
+from softlyte.screening.chunk_store import CHUNK_FOLDER
 from softlyte.screening.decision import medians, pareto_front
 from softlyte.screening.enumerate import plan_candidates
 from softlyte.screening.evaluate import default_hull, evaluate, result_table
@@ -66,7 +67,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_files_columns_and_ranks(run):
     result, _ = run
-    assert {p.name for p in result.folder.iterdir()} == {*RESULT_FILES, "run.json", LOCK_FILE}
+    assert {p.name for p in result.folder.iterdir()} == {*RESULT_FILES, "run.json", LOCK_FILE, CHUNK_FOLDER}
     table = pd.read_csv(result.folder / "candidates.csv", keep_default_na=False, na_values=[""])
     assert tuple(table.columns) == CANDIDATE_COLUMNS
     assert table["rank"].tolist() == list(range(1, TOP + 1))
@@ -299,10 +300,11 @@ def test_cost_ceiling_follows_the_targets():
 def test_network_scores_do_not_depend_on_the_neighbours(predictor):
     chosen = some(["LiAlCl4", "Li3YCl6", "Li2.8Zr0.75Al0.25Cl3.75O1.4", "NaTaCl6"])
     kept, cost, _ = filter_tier(chosen, predictor.known_elements, None)
-    together = network_tier(kept, cost, predictor, load_targets())
+    together, medians = network_tier(kept, cost, predictor, load_targets())
+    assert medians.shape == (4, 4)
     for row in range(4):
         one, price, _ = filter_tier(chosen.take(slice(row, row + 1)), predictor.known_elements, None)
-        alone = network_tier(one, price, predictor, load_targets())
+        alone, _ = network_tier(one, price, predictor, load_targets())
         assert alone[0] == pytest.approx(together[row], rel=1e-4)
 
 
@@ -355,15 +357,10 @@ def test_rows_of_a_tier_and_settled_ranks():
 
 
 def test_a_student_finds_what_the_exhaustive_screening_finds(tmp_path, predictor, monkeypatch):
-    from softlyte.screening import selection, shortlist
+    from softlyte.screening import shortlist
 
-    for module, name, value in (
-        (selection, "SMALLEST_SPACE", 100),
-        (selection, "SAMPLE_ROWS", 1_500),
-        (selection, "BATCH_ROWS", 100),
-        (shortlist, "BATCH_ROWS", 100),
-    ):
-        monkeypatch.setattr(module, name, value)
+    for name, value in (("SMALLEST_SPACE", 100), ("SAMPLE_ROWS", 1_500), ("ROUND_ROWS", 200)):
+        monkeypatch.setattr(shortlist, name, value)
     common = {"limit": 6_000, "refine": 50, "top": 20, "seed": 1, "predictor": predictor}
     steps: list[tuple[str, int, int]] = []
     short = screen(out=tmp_path / "a", progress=lambda *step: steps.append(step), **common)

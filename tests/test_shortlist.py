@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,7 +11,8 @@ from softlyte.datasets.formulas import Compositions
 from softlyte.screening import shortlist
 from softlyte.screening.candidates import Candidates
 from softlyte.screening.ranking import TopRows, rank_order
-from softlyte.screening.shortlist import Sample, draw_sample, evaluate_in_order, is_audit, order_by_student
+from softlyte.screening.shortlist import Known, Recall, draw_sample, evaluate_in_rounds, is_audit
+from softlyte.screening.surrogate import Surrogate
 
 COUNT, SIZE = 60_000, 200
 
@@ -30,9 +30,10 @@ class Mixtures:
         return len(self.compositions)
 
     def rows(self, start: int, stop: int) -> Candidates:
-        span = slice(start, min(stop, len(self)))
-        place = np.arange(span.start, span.stop)
-        return Candidates(place, self.compositions[span], np.zeros(len(place), np.uint8))
+        return self.at(np.arange(start, min(stop, len(self))))
+
+    def at(self, place: np.ndarray) -> Candidates:
+        return Candidates(place, self.compositions[place], np.zeros(len(place), np.uint8))
 
 
 def truth(candidates: Candidates) -> np.ndarray:
@@ -40,15 +41,27 @@ def truth(candidates: Candidates) -> np.ndarray:
     return np.asarray(10.0 ** (-60 * (zr - 0.1) ** 2 - 40 * (li - 0.15) ** 2 - 20 * al))
 
 
-def evaluate(parts: Iterator[Candidates]) -> Iterator[tuple[Candidates, np.ndarray]]:
-    for part in parts:
-        yield part, truth(part)
+def run(
+    source: Mixtures, sampled: np.ndarray, kept: np.ndarray, backwards: bool = False
+) -> tuple[TopRows, Recall]:
+    """Send the kept candidates through the rounds; `backwards` gives a student that is always wrong."""
 
+    def evaluate(number: int, place: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for part in np.array_split(place, 3):
+            yield truth(source.at(part)), part
 
-def pieces(source: Mixtures, sample: Sample) -> Iterator[tuple[Candidates, np.ndarray, Counter[str]]]:
-    for start in range(0, len(source), 7_000):
-        part = source.rows(start, start + 7_000)
-        yield part, sample.student.score(part.compositions, part.phase), Counter({"a reason": 2})
+    def learn(number: int, place: np.ndarray, score: np.ndarray) -> Surrogate:
+        known = source.at(place)
+        return Surrogate.fit(known.compositions, known.phase, score, seed=3)
+
+    def rescore(student: Surrogate, place: np.ndarray) -> np.ndarray:
+        asked = source.at(place)
+        score = student.score(asked.compositions, asked.phase)
+        return -score if backwards else score
+
+    best = TopRows(SIZE)
+    sample = Known([sampled], [truth(source.at(sampled))])
+    return best, evaluate_in_rounds(sample, kept, 3, SIZE, best, evaluate, learn, rescore)
 
 
 @pytest.fixture(scope="module")
@@ -57,52 +70,53 @@ def source() -> Mixtures:
 
 
 @pytest.fixture(scope="module")
-def sample(source: Mixtures) -> Sample:
-    return Sample(evaluate(draw_sample(source, 6_000, seed=3)), seed=3)
+def sampled(source: Mixtures) -> np.ndarray:
+    return draw_sample(source, 6_000, seed=3)
 
 
-def test_the_sample_is_blocks_without_repetition(source: Mixtures, sample: Sample) -> None:
-    place = sample.candidates.place
-    assert len(np.unique(place)) == len(place) == 6_000
-    assert 0.15 < sample.audit.mean() < 0.35
-    for block in np.split(sample.audit, len(place) // shortlist.SAMPLE_BLOCK):
+def test_the_sample_is_blocks_without_repetition(source: Mixtures, sampled: np.ndarray) -> None:
+    assert len(np.unique(sampled)) == len(sampled) == 6_000
+    audit = is_audit(sampled, 3)
+    assert 0.15 < audit.mean() < 0.35
+    for block in np.split(audit, len(sampled) // shortlist.SAMPLE_BLOCK):
         assert block.all() or not block.any()
-    np.testing.assert_array_equal(is_audit(place, 3), sample.audit)
-    everything = np.concatenate([c.place for c in draw_sample(Mixtures(50), 1_000, seed=0)])
-    np.testing.assert_array_equal(everything, np.arange(50))
+    np.testing.assert_array_equal(draw_sample(Mixtures(50), 1_000, seed=0), np.arange(50))
 
 
 def test_the_best_are_those_of_the_exhaustive_ranking(
-    source: Mixtures, sample: Sample, monkeypatch: pytest.MonkeyPatch
+    source: Mixtures, sampled: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shortlist, "BATCH_ROWS", 500)
-    ordered, removed, left = order_by_student(pieces(source, sample), 20_000)
-    assert removed == {"a reason": 18}
-    assert left == COUNT
-    best = TopRows(SIZE)
-    recall = evaluate_in_order(sample, ordered, evaluate, best, SIZE)
+    monkeypatch.setattr(shortlist, "ROUND_ROWS", 1_000)
+    best, recall = run(source, sampled, np.arange(COUNT))
     everything = source.rows(0, COUNT)
     exhaustive = everything.place[rank_order(truth(everything), everything.place)[:SIZE]]
-    np.testing.assert_array_equal(best.best()[1].place, exhaustive)
-    assert 6_000 < recall.evaluated < 26_000  # it stopped by itself
+    np.testing.assert_array_equal(best.best()[1], exhaustive)
+    assert 6_000 < recall.evaluated < 20_000  # it stopped by itself
     assert recall.best == recall.chosen > 0
 
 
-def test_a_bad_order_shows_in_the_recall(source: Mixtures, sample: Sample) -> None:
-    everything = source.rows(0, COUNT)
-    worst_first = everything.take(np.argsort(truth(everything))[:2_000])
-    best = TopRows(SIZE)
-    recall = evaluate_in_order(sample, worst_first, evaluate, best, SIZE)
+def test_a_bad_order_shows_in_the_recall(
+    source: Mixtures, sampled: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shortlist, "ROUND_ROWS", 500)
+    best, recall = run(source, sampled, np.arange(COUNT), backwards=True)
     assert recall.chosen == 0 < recall.best
     # What the sample holds is never lost.
-    held = sample.candidates.place[np.argmax(sample.probability)]
-    assert held in best.best()[1].place
+    assert sampled[np.argmax(truth(source.at(sampled)))] in best.best()[1]
 
 
-def test_fewer_candidates_than_the_best_can_hold(sample: Sample) -> None:
+def test_what_the_first_student_left_behind_counts_as_not_reached(
+    source: Mixtures, sampled: np.ndarray
+) -> None:
+    worst = np.sort(np.argsort(truth(source.rows(0, COUNT)))[:2_000])
+    _, recall = run(source, sampled, worst)
+    assert recall.chosen == 0 < recall.best
+    assert recall.evaluated == 6_000 + 2_000 - np.isin(worst, sampled).sum()
+
+
+def test_fewer_candidates_than_the_best_can_hold() -> None:
     few = Mixtures(100)
-    own = Sample(evaluate(draw_sample(few, 1_000, seed=0)), seed=0)
-    best = TopRows(SIZE)
-    recall = evaluate_in_order(own, few.rows(0, 100), evaluate, best, SIZE)
+    everything = np.arange(100)
+    best, recall = run(few, draw_sample(few, 1_000, seed=0), everything)
     assert len(best.best()[1]) == 100 == recall.evaluated
-    assert recall.best == recall.chosen == own.audit.sum()
+    assert recall.best == is_audit(everything, 3).sum()

@@ -10,7 +10,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from softlyte.cli import cost, data, own_data, predict, pressure, report, screen, space, train, tune, window
+from softlyte.cli import (
+    cost,
+    data,
+    own_data,
+    predict,
+    pressure,
+    query,
+    report,
+    screen,
+    space,
+    train,
+    tune,
+    window,
+)
 from softlyte.cli import version as version_verb
 from softlyte.cli.output import fail
 from softlyte.datasets.errors import UserError
@@ -41,6 +54,7 @@ app.command("predict")(predict.command)
 app.command("cost")(cost.command)
 app.command("pressure")(pressure.command)
 app.command("screen")(screen.command)
+app.command("results")(query.command)
 app.command("report")(report.command)
 app.command("window")(window.command)
 app.command("train")(train.command)
