@@ -33,6 +33,7 @@ from softlyte.screening.enumerate import plan_candidates
 from softlyte.screening.evaluate import PropertyPredictor
 from softlyte.screening.export import REJECTED_FILE, check_writable, write_csv, write_parquet, write_rejected
 from softlyte.screening.inputs import InputError, Inputs, RejectedRow, check_rows, read_rows
+from softlyte.screening.report import write_report
 from softlyte.screening.run_record import (
     CANDIDATES_FILE,
     FUNNEL_FILE,
@@ -66,13 +67,14 @@ class ScreenResult:
 
     Attributes:
         folder: holds candidates.csv, candidates.parquet (all candidates with a hull calculation),
-            funnel.csv, rejected.csv and run.json.
+            funnel.csv, rejected.csv, run.json and report.html.
         candidates: ranked, CANDIDATE_COLUMNS (and CURRENCY_COLUMNS if asked for).
         funnel: what each tier removed.
         settled_ranks: first ranks that no candidate without a hull calculation reaches by the networks'
             estimate of it; a larger `refine` raises the number.
         recall: what the audit of the student found; None if the networks were asked of every candidate.
         rejected: input rows that were refused or repeat another.
+        report: the page written, None if it was left out.
     """
 
     folder: Path
@@ -81,6 +83,7 @@ class ScreenResult:
     settled_ranks: int
     recall: Recall | None
     rejected: list[RejectedRow]
+    report: Path | None
 
 
 def screen(
@@ -99,6 +102,7 @@ def screen(
     progress: Progress | None = None,
     costing: Costing | None = None,
     exhaustive: bool = False,
+    report: bool = True,
 ) -> ScreenResult:
     """Screen a space (or own candidates) and write the ranked ones into a folder.
 
@@ -123,6 +127,7 @@ def screen(
             prices.
         exhaustive: ask the networks of every candidate; else, of a large space, those that a student of the
             networks puts first (`softlyte.screening.shortlist`).
+        report: also write report.html, the page of `softlyte.screening.report`.
 
     Raises:
         UserError: space, candidates, targets, weights or folder cannot be used.
@@ -172,7 +177,9 @@ def screen(
     except BaseException as error:
         record.fail(error)
         raise
-    return ScreenResult(folder, *result, rejected)
+    # After the record is finished: whatever happens to the page, the results stand.
+    page = write_report(folder) if report else None
+    return ScreenResult(folder, *result, rejected, page)
 
 
 def _source(space: Space | None, inputs: Inputs | None, limit: int | None, seed: int) -> tuple[Source, int]:

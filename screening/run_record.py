@@ -29,6 +29,8 @@ RUN_FILE = "run.json"
 CANDIDATES_FILE, FUNNEL_FILE = "candidates.csv", "funnel.csv"
 TABLE_FILE = "candidates.parquet"
 RESULT_FILES = (CANDIDATES_FILE, TABLE_FILE, FUNNEL_FILE, REJECTED_FILE)
+"""What decides a result, the same bytes for the same configuration; the report is drawn from them."""
+REPORT_FILE = "report.html"
 LOCK_FILE = ".softlyte.lock"
 """Held by the process that writes into the folder; whether it exists means nothing."""
 
@@ -139,7 +141,8 @@ def _locked(folder: Path) -> FileLock | None:
 
 def _clear(folder: Path, config: Mapping[str, Any], overwrite: bool) -> dict[str, Any]:
     """Refuse, or with overwrite remove, results of another configuration; return the record of the same."""
-    present = [name for name in (RUN_FILE, *RESULT_FILES, CHUNK_FOLDER) if (folder / name).exists()]
+    kept = (RUN_FILE, *RESULT_FILES, REPORT_FILE, CHUNK_FOLDER)
+    present = [name for name in kept if (folder / name).exists()]
     earlier = _recorded(folder)
     if earlier.get("config") == config:
         return earlier
@@ -150,7 +153,7 @@ def _clear(folder: Path, config: Mapping[str, Any], overwrite: bool) -> dict[str
         )
     # The record goes last: a folder whose removal was interrupted is still another run's.
     remove_chunks(folder)
-    for name in (*RESULT_FILES, RUN_FILE):
+    for name in (*RESULT_FILES, REPORT_FILE, RUN_FILE):
         (folder / name).unlink(missing_ok=True)
     return {}
 

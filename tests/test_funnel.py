@@ -22,7 +22,7 @@ from softlyte.screening.export import OutputError, csv_text
 from softlyte.screening.funnel import screen
 from softlyte.screening.inputs import InputError
 from softlyte.screening.ranking import rank_order
-from softlyte.screening.run_record import LOCK_FILE, RESULT_FILES
+from softlyte.screening.run_record import LOCK_FILE, REPORT_FILE, RESULT_FILES
 from softlyte.screening.space import SpaceError, load_space
 from softlyte.screening.targets import TargetError, load_targets, make_targets
 from softlyte.screening.tiers import (
@@ -67,7 +67,9 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_files_columns_and_ranks(run):
     result, _ = run
-    assert {p.name for p in result.folder.iterdir()} == {*RESULT_FILES, "run.json", LOCK_FILE, CHUNK_FOLDER}
+    kept = {*RESULT_FILES, "run.json", REPORT_FILE, LOCK_FILE, CHUNK_FOLDER}
+    assert {p.name for p in result.folder.iterdir()} == kept
+    assert result.report == result.folder / REPORT_FILE
     table = pd.read_csv(result.folder / "candidates.csv", keep_default_na=False, na_values=[""])
     assert tuple(table.columns) == CANDIDATE_COLUMNS
     assert table["rank"].tolist() == list(range(1, TOP + 1))

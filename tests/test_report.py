@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from importlib import resources
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from scipy.stats import norm
 from typer.testing import CliRunner
 
 from softlyte.datasets.errors import UserError
-from softlyte.datasets.tables import load_table
+from softlyte.datasets.tables import load_card, load_table
 from softlyte.screening.pressure import Conditions
 from softlyte.screening.report import write_report
 from softlyte.screening.report.chances import chances, probability_below
@@ -19,6 +20,7 @@ from softlyte.screening.report.known import address_of, facts_about, known_point
 from softlyte.screening.report.payload import molar_masses, payload, script_json
 from softlyte.screening.report.pressure_lines import pressure_lines
 from softlyte.screening.report.run import load_run
+from softlyte.screening.report.versions import run_facts, table_versions
 from softlyte.screening.targets import load_targets, make_targets
 
 
@@ -236,3 +238,65 @@ def test_shipped_targets_are_named(made_up_run) -> None:
     text = write_report(made_up_run(2)).read_text(encoding="utf-8")
     assert text.count("<li>Stack pressure &lt; 2 MPa</li>") == 1
     assert len(load_targets().target) == len(payload(load_run(made_up_run(2)))["targets"])
+
+
+def test_a_screening_ends_with_its_report(tmp_path, tiny_weights) -> None:
+    from softlyte.screening.funnel import screen
+
+    own = tmp_path / "own.csv"
+    own.write_text("formula,phase\nLiAlCl4,crystal\n", encoding="utf-8")
+    done = screen(candidates=own, out=tmp_path / "with", weights=tiny_weights)
+    assert done.report == tmp_path / "with" / "report.html"
+    data = json.loads(_page(done.report).scripts[0])
+    assert data["rows"] == len(done.candidates)
+    bare = screen(candidates=own, out=tmp_path / "without", weights=tiny_weights, report=False)
+    assert bare.report is None
+    assert not (tmp_path / "without" / "report.html").exists()
+
+
+def test_another_runs_report_does_not_stay(tmp_path, tiny_weights) -> None:
+    from softlyte.screening.funnel import screen
+
+    own = tmp_path / "own.csv"
+    own.write_text("formula,phase\nLiAlCl4,crystal\n", encoding="utf-8")
+    folder = tmp_path / "out"
+    screen(candidates=own, out=folder, weights=tiny_weights)
+    screen(candidates=own, out=folder, weights=tiny_weights, top=7, overwrite=True, report=False)
+    assert not (folder / "report.html").exists()
+
+
+def test_results_stand_where_the_report_cannot_be_written(tmp_path, tiny_weights) -> None:
+    from softlyte.screening.funnel import screen
+
+    own = tmp_path / "own.csv"
+    own.write_text("formula,phase\nLiAlCl4,crystal\n", encoding="utf-8")
+    screen(candidates=own, out=tmp_path / "out", weights=tiny_weights, report=False)
+    (tmp_path / "out" / "report.html").mkdir()
+    with pytest.raises(UserError, match=r"report\.html"):
+        screen(candidates=own, out=tmp_path / "out", weights=tiny_weights)
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "finished"
+    assert len(pd.read_csv(tmp_path / "out" / "candidates.csv")) == 1
+
+
+def test_versions_of_data_and_weights_are_shown(made_up_run) -> None:
+    folder = made_up_run(2)
+    run = load_run(folder)
+    assert ("Weights", "own, or of another version") in run_facts(run)
+    assert table_versions(run) == [("prices_cited", "not the installed one", "b" * 64)]
+    card = load_card("prices_cited")
+    shipped = json.loads((resources.files("softlyte.models") / "pretrained" / "card.json").read_text())
+    config = run.record["config"]
+    config["tables_sha256"] = {"prices_cited": card.sha256}
+    config["weights_sha256"] = shipped["weights_sha256"]
+    config["costing"] = {
+        "route": "hydrate",
+        "prices": {"own": "/somewhere/mine.csv", "date": "2025", "without": ["AlCl3"]},
+        "price_level": "low",
+        "currency": "USD",
+        "thickness_um": 30.0,
+    }
+    facts = dict(run_facts(run))
+    assert facts["Weights"].endswith("shipped")
+    assert facts["Prices"] == "cited prices and mine.csv of 2025, low level"
+    assert facts["Precursors barred"] == "AlCl3"
+    assert table_versions(run) == [("prices_cited", f"version {card.version}", card.sha256)]

@@ -194,6 +194,37 @@ def test_hostile_texts_are_shown_and_not_run(browser, made_up_run, hostile_texts
     _silent(browser)
 
 
+def test_rows_with_a_materials_project_id_link_to_its_page(browser, made_up_run) -> None:
+    import pandas as pd
+
+    folder = made_up_run(3)
+    table = pd.read_csv(folder / "candidates.csv").assign(mp_id=["mp-22905", "", "javascript:alert(1)"])
+    table.to_csv(folder / "candidates.csv", index=False)
+    _open(browser, write_report(folder))
+    links = browser.find_elements("css selector", "#card-list a[href*='materialsproject.org']")
+    assert [link.get_attribute("href") for link in links] == [
+        "https://materialsproject.org/materials/mp-22905"
+    ]
+    assert _column(browser, "mp_id") == ["mp-22905", "", "javascript:alert(1)"]
+    _silent(browser)
+
+
+def test_known_electrolytes_and_pressure_lines_are_on_the_map(browser, made_up_run) -> None:
+    _open(browser, write_report(made_up_run(30)))
+    _draw_all(browser)
+    names = browser.execute_script("return document.getElementById('figure-map').data.map((t) => t.name)")
+    assert {"known, modulus measured", "known, modulus computed"} <= set(names)
+    marks = browser.execute_script(
+        "return document.getElementById('figure-map').layout.annotations.map((a) => a.text)"
+    )
+    assert {"2 MPa, crystal", "2 MPa, glass", "target ≥ 1 mS/cm"} <= set(marks)
+    whiskers = browser.execute_script(
+        "return document.getElementById('figure-map').data.filter((t) => !t.name.startsWith('known'))"
+        ".reduce((sum, t) => sum + t.error_y.array.filter((v) => v > 0).length, 0)"
+    )
+    assert whiskers == 12
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_fits_its_width(browser, made_up_run, width: int) -> None:
     _open(browser, write_report(made_up_run(20)), width)

@@ -19,8 +19,8 @@ from softlyte.datasets.columns import COLUMNS, INTERVAL_LEVEL
 from softlyte.screening.export import atomic_text, check_file_place
 from softlyte.screening.report.payload import COMPARISONS, payload, script_json
 from softlyte.screening.report.run import Run, load_run
-
-REPORT_FILE = "report.html"
+from softlyte.screening.report.versions import run_facts, table_versions
+from softlyte.screening.run_record import REPORT_FILE
 
 SCRIPTS = ("core.js", "figures.js", "cards.js", "table.js")
 """Parts of the page's script, in this order; they share one scope."""
@@ -75,8 +75,8 @@ def render(run: Run, title: str | None = None) -> str:
         level=f"{INTERVAL_LEVEL:.0%}",
         funnel=run.funnel.to_dict("records"),
         top=_top_rows(run),
-        facts=_facts(run),
-        tables=sorted((run.record["config"].get("tables_sha256") or {}).items()),
+        facts=run_facts(run),
+        tables=table_versions(run),
         environment=sorted((run.record.get("environment") or {}).items()),
         timings=(run.record.get("timings_s") or {}).items(),
     )
@@ -123,32 +123,3 @@ def _target_text(run: Run, place: int) -> str:
 def _top_rows(run: Run) -> list[dict[str, Any]]:
     shown = run.candidates[["rank", "formula", "phase", "p_all_targets"]].head(_STATIC_ROWS)
     return [{str(name): value for name, value in row.items()} for row in shown.to_dict("records")]
-
-
-def _facts(run: Run) -> list[tuple[str, str]]:
-    """Return what identifies the run, as labels and texts."""
-    config, record = run.record["config"], run.record
-    space, candidates = config.get("space"), config.get("candidates")
-    lines = [("Folder", run.folder.resolve().name), ("Softlyte", str(record.get("softlyte", "unknown")))]
-    if isinstance(space, dict):
-        lines += [("Space", str(space.get("source"))), ("Space, SHA-256", str(space.get("sha256")))]
-    if isinstance(candidates, dict):
-        lines += [("Candidates", str(candidates.get("file")))]
-        lines += [("Candidates, SHA-256", str(candidates.get("sha256")))]
-    lines += [
-        ("Weights, SHA-256", str(config.get("weights_sha256", "unknown"))),
-        ("Started", str(record.get("started"))),
-        ("Finished", str(record.get("finished"))),
-    ]
-    for name in ("limit", "seed", "refine", "top", "cost_ceiling_usd_kg", "device"):
-        if config.get(name) is not None:
-            lines.append((name, str(config[name])))
-    conditions = run.targets.conditions
-    lines.append(
-        (
-            "Stack pressure asked for at",
-            f"{conditions.temperature_c:g} °C, real contact {conditions.contact:g}, "
-            + ("with an alkali-metal electrode" if conditions.alkali_metal else "no alkali metal beside it"),
-        )
-    )
-    return lines

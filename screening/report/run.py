@@ -24,6 +24,7 @@ FUNNEL_COLUMNS = ("tier", "in", "out", "removed", "reason")
 _TEXTS = frozenset(
     {
         "formula",
+        "mp_id",
         "mobile_ion",
         "family",
         "phase",
@@ -37,6 +38,8 @@ _TEXTS = frozenset(
         "nearest_known",
         "flags",
         "precursor_route",
+        "tier",
+        "reason",
     }
 )
 """Columns of text: a formula that looks like a number or a missing value stays what it is."""
@@ -80,7 +83,7 @@ def load_run(folder: Path | str) -> Run:
     funnel = _read_table(place / FUNNEL_FILE, FUNNEL_COLUMNS)
     for name in ("in", "out", "removed"):
         funnel[name] = pd.to_numeric(funnel[name], errors="coerce").fillna(0).astype("int64")
-    funnel["reason"] = funnel["reason"].fillna("").astype(str)
+    funnel["reason"] = funnel["reason"].fillna("")
     rejected = place / REJECTED_FILE
     refused = len(_read_table(rejected, ())) if rejected.exists() else 0
     return Run(place, candidates, funnel, record, _targets(record, place), refused)

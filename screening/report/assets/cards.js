@@ -10,7 +10,7 @@ const GROUPS = [
 ];
 const PRODUCTS = ["decomposition_products", "reduction_products", "oxidation_products"];
 const ELSEWHERE = new Set(["rank", "formula", "mobile_ion", "family", "phase", "p_all_targets", "nearest_known", "distance_to_known",
-  "applicability", "flags", "pareto_front", "precursor_route", ...PRODUCTS]);
+  "applicability", "flags", "pareto_front", "precursor_route", "mp_id", ...PRODUCTS]);
 
 /** The whole card of one row. */
 function card(row) {
@@ -19,13 +19,21 @@ function card(row) {
   const node = make("article", { class: "card", "data-row": row });
   node.append(make("h3", {}, make("span", { class: "rank" }, value("rank", row) + ". "), formulaNode(formula)),
     make("p", { class: "tags" }, ...tags.map((tag) => make("span", { class: "tag" }, tag))));
-  node.append(drivers(row));
+  node.append(...databaseLink(row), drivers(row));
   const cautions = String(value("flags", row) || "").split(";").map((text) => text.trim()).filter(Boolean);
   if (cautions.length) node.append(make("h4", {}, "Cautions"), make("ul", { class: "cautions" }, ...cautions.map((text) => make("li", {}, text))));
   const rest = make("details", { class: "predictions" }, make("summary", {}, "Predictions, with 90% intervals"));
   rest.append(predictions(row));
   node.append(rest, nearest(row), route(row), products(row));
   return node;
+}
+
+/** A link to the row's Materials Project page, where the row names one. */
+function databaseLink(row) {
+  const name = String(value("mp_id", row) || "");
+  if (!/^(mp|mvc)-[A-Za-z0-9]+$/.test(name)) return [];
+  const address = "https://materialsproject.org/materials/" + name;
+  return [make("p", {}, "Materials Project: ", make("a", { href: address, rel: "noopener noreferrer", target: "_blank" }, name))];
 }
 
 /** What drives the score: the probability of each target, the weakest marked. */
@@ -45,7 +53,7 @@ function drivers(row) {
   }
   const all = make("p", { class: "score" }, "P(all targets) ", make("strong", {}, number(value("p_all_targets", row), "p_all_targets")));
   if (has("applicability")) all.append("; applicability " + number(value("applicability", row)));
-  return make("div", {}, all, list);
+  return make("div", {}, all, make("h4", {}, "What drives the score"), list);
 }
 
 function predictions(row) {

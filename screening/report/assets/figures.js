@@ -1,10 +1,11 @@
 /* Figures: drawn when they come into view, from the rows that the filter leaves. */
 const MOST_POINTS = 2000;
-const MOST_WHISKERS = 25;
+const MOST_WHISKERS = 12;
 const MOST_WINDOWS = 25;
 const BEST_FOR_ELEMENTS = 100;
 const DARK = "#1b3a57", MIDDLE = "#5d86a8", LIGHT = "#b9c8d6", WARM = "#c4561a", INK = "#222";
 const CONFIG = { displaylogo: false, responsive: true, scrollZoom: false, plotlyServerURL: "", showSendToCloud: false,
+  // Room for the buttons is above the plot; a phone has none, and zooms by itself.
   modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
 const LINEAR = new Set(["oxidation_v", "reduction_v", "e_above_hull_ev_atom", "formation_energy_ev_atom",
   "glass_transition_k", "poisson_ratio", "log10_sigma_s_cm"]);
@@ -13,10 +14,10 @@ const narrow = () => window.innerWidth < 600;
 
 function layout(extra) {
   return Object.assign({
-    margin: narrow() ? { l: 52, r: 8, t: 8, b: 48 } : { l: 70, r: 16, t: 16, b: 56 },
+    margin: narrow() ? { l: 52, r: 8, t: 8, b: 48 } : { l: 70, r: 16, t: 34, b: 56 },
     font: { family: "system-ui, sans-serif", size: narrow() ? 11 : 13, color: INK },
     paper_bgcolor: "#fff", plot_bgcolor: "#fff", hovermode: "closest", dragmode: narrow() ? false : "zoom",
-    legend: { orientation: "h", x: 0, y: -0.22, yanchor: "top", font: { size: narrow() ? 10 : 12 } },
+    legend: { orientation: "h", x: 0, y: narrow() ? -0.2 : -0.16, yanchor: "top", font: { size: narrow() ? 10 : 12 } },
     hoverlabel: { align: "left", bgcolor: "#fff", bordercolor: INK, font: { color: INK } }
   }, extra);
 }
@@ -25,7 +26,7 @@ function axis(name, extra) {
   const log = !LINEAR.has(name);
   const ticks = log ? { type: "log", dtick: 1, exponentformat: "power", minor: { showgrid: false } } : {};
   return Object.assign({ title: { text: plain(label(name, true)), standoff: 10 }, gridcolor: "#e6e9ec",
-    linecolor: "#8a949e", zeroline: false, automargin: true, ticks: "outside", ticklen: 4 }, ticks, extra);
+    linecolor: "#8a949e", zeroline: false, automargin: true, ticks: "outside", ticklen: 4, tickfont: { size: narrow() ? 10 : 11 } }, ticks, extra);
 }
 
 const drawable = (x, y) => (row) => [x, y].every((name) => {
@@ -33,11 +34,12 @@ const drawable = (x, y) => (row) => [x, y].every((name) => {
   return found !== null && (LINEAR.has(name) || found > 0);
 });
 
-function whiskers(name, rows, points) {
+/** Error bars of a 90% interval, for the rows that `shown` holds (null: for all). */
+function whiskers(name, rows, points, shown) {
   const log = !LINEAR.has(name);
   const reach = (end, sign) => rows.map((row, place) => {
     const limit = value(name + end, row);
-    if (place >= MOST_WHISKERS || limit === null) return 0;
+    if (limit === null || (shown && !shown.has(row))) return 0;
     return Math.max(0, sign * ((log ? Math.max(limit, 1e-9) : limit) - points[place]));
   });
   return { type: "data", symmetric: false, array: reach("_upper", 1), arrayminus: reach("_lower", -1),
@@ -46,26 +48,27 @@ function whiskers(name, rows, points) {
 
 /** Candidates as points: crystals and glasses by symbol, the Pareto front dark. */
 function candidates(x, y, rows) {
+  const shown = new Set(rows.slice(0, MOST_WHISKERS));
   const kinds = [["crystal", true, "square"], ["crystal", false, "square-open"], ["glass", true, "circle"],
     ["glass", false, "circle-open"]];
   const traces = [];
   for (const [phase, front, symbol] of kinds) {
     const chosen = rows.filter((row) => value("phase", row) === phase && Boolean(value("pareto_front", row)) === front);
-    if (chosen.length) traces.push(points(x, y, chosen, phase + (front ? ", on the Pareto front" : ""), symbol, front));
+    if (chosen.length) traces.push(points(x, y, chosen, phase + (front ? ", on the Pareto front" : ""), symbol, front, shown));
   }
   const other = rows.filter((row) => !["crystal", "glass"].includes(value("phase", row)));
-  if (other.length) traces.push(points(x, y, other, "other", "diamond-open", false));
+  if (other.length) traces.push(points(x, y, other, "other", "diamond-open", false, shown));
   return traces.reverse();
 }
 
-function points(x, y, rows, name, symbol, strong) {
+function points(x, y, rows, name, symbol, strong, shown) {
   const xs = values(x, rows), ys = values(y, rows);
   const text = rows.map((row) => "<b>" + plain(value("formula", row)) + "</b> (" + plain(value("phase", row)) + ", rank " +
     value("rank", row) + ")<br>" + [x, y].map((c) => plain(label(c)) + ": " + withInterval(c, row)).join("<br>") +
     "<br>P(all targets): " + number(value("p_all_targets", row), "p_all_targets"));
   return { type: "scatter", mode: "markers", x: xs, y: ys, name, text, hovertemplate: "%{text}<extra></extra>",
     customdata: rows, marker: { symbol, size: strong ? 9 : 7, color: strong ? DARK : MIDDLE, line: { width: 1, color: strong ? DARK : MIDDLE } },
-    error_x: whiskers(x, rows, xs), error_y: whiskers(y, rows, ys) };
+    error_x: whiskers(x, rows, xs, shown), error_y: whiskers(y, rows, ys, shown) };
 }
 
 function withInterval(name, row) {
@@ -83,10 +86,10 @@ function targetLines(x, y) {
       const across = along === "x" ? "y" : "x";
       shapes.push({ type: "line", [along + "0"]: target.value, [along + "1"]: target.value, [across + "0"]: 0,
         [across + "1"]: 1, [across + "ref"]: "paper", line: { color: WARM, width: 1.5, dash: "dash" } });
-      annotations.push({ [along]: LINEAR.has(name) ? target.value : Math.log10(target.value), [across]: 1,
+      annotations.push({ [along]: LINEAR.has(name) ? target.value : Math.log10(target.value), [across]: along === "x" ? 1 : 0,
         [across + "ref"]: "paper", text: "target " + target.comparison + " " + target.value + " " + plain(target.unit),
         showarrow: false, font: { color: WARM, size: 11 }, bgcolor: "rgba(255,255,255,0.8)",
-        xanchor: along === "x" ? "left" : "right", yanchor: along === "x" ? "top" : "bottom", textangle: 0 });
+        xanchor: "left", yanchor: along === "x" ? "top" : "bottom", textangle: 0 });
     }
   }
   return { shapes, annotations };
@@ -103,19 +106,31 @@ function drawnNote(rows, what) {
     total.toLocaleString("en-US") + " rows that the filter leaves" + (what || "") + ".";
 }
 
+/** Known electrolytes that have room for a name beside them: measured ones first, then in the tables' order. */
+function labelled(known) {
+  const place = (k) => [Math.log10(k.youngs_gpa[0]), Math.log10(k.sigma_ms_cm[0])];
+  const kept = new Set();
+  for (const k of [...known].sort((a, b) => Number(a.computed) - Number(b.computed))) {
+    const [x, y] = place(k);
+    const free = [...kept].every((other) => { const [u, v] = place(other); return Math.abs(x - u) > 0.6 || Math.abs(y - v) > 0.25; });
+    if (free) kept.add(k);
+  }
+  return kept;
+}
+
 function mapFigure(node) {
   const x = "youngs_modulus_gpa", y = "sigma_ms_cm";
   const rows = best().filter(drawable(x, y));
   document.getElementById("map-note").textContent = drawnNote(rows) + " Whiskers are 90% intervals of the best " +
-    MOST_WHISKERS + " of each kind; for the known electrolytes they are the range of cited values.";
-  const traces = candidates(x, y, rows);
+    Math.min(MOST_WHISKERS, rows.length) + " (every point shows its own when pointed at); for the known electrolytes they are the range of cited values.";
+  const traces = candidates(x, y, rows), named = labelled(DATA.known);
   for (const [computed, symbol, name] of [[false, "star", "known, modulus measured"], [true, "cross-thin-open", "known, modulus computed"]]) {
     const known = DATA.known.filter((point) => point.computed === computed);
     if (!known.length) continue;
     const range = (key) => ({ type: "data", symmetric: false, array: known.map((k) => k[key][2] - k[key][0]),
       arrayminus: known.map((k) => k[key][0] - k[key][1]), color: "rgba(196,86,26,0.5)", thickness: 1, width: 0 });
     traces.push({ type: "scatter", mode: narrow() ? "markers" : "markers+text", name, x: known.map((k) => k.youngs_gpa[0]),
-      y: known.map((k) => k.sigma_ms_cm[0]), text: known.map((k) => plain(k.formula)), textposition: "top center",
+      y: known.map((k) => k.sigma_ms_cm[0]), text: known.map((k) => (named.has(k) ? plain(k.formula) : "")), textposition: "top center",
       textfont: { size: 9, color: "#7a3510" }, hovertext: known.map((k) => "<b>" + plain(k.formula) + "</b><br>" +
       "Young's modulus: " + number(k.youngs_gpa[0]) + " GPa (" + (k.computed ? "computed" : "measured") +
       ")<br>Conductivity: " + number(k.sigma_ms_cm[0]) + " mS/cm"), hoverinfo: "text",
@@ -150,17 +165,18 @@ function costFigure(node) {
 function windowsFigure(node) {
   const rows = state.byRank.filter((row) => value("oxidation_v", row) !== null && value("reduction_v", row) !== null).slice(0, MOST_WINDOWS);
   document.getElementById("windows-note").textContent = "The best " + rows.length +
-    " rows that the filter leaves, best on top. Bars run from the reduction to the oxidation limit against Li/Li⁺ (Na/Na⁺ for sodium); whiskers are 90% intervals of both.";
+    " rows that the filter leaves, best on top. Bars run from the reduction to the oxidation limit against Li/Li⁺ (Na/Na⁺ for sodium); whiskers are 90% intervals (upper: of the reduction limit, lower: of the oxidation limit).";
   const low = values("reduction_v", rows), high = values("oxidation_v", rows), place = rows.map((_, i) => i);
   const text = rows.map((row) => "<b>" + plain(value("formula", row)) + "</b> (" + plain(value("phase", row)) + ")<br>" +
     "Reduction: " + withInterval("reduction_v", row) + "<br>Oxidation: " + withInterval("oxidation_v", row) +
     "<br>Hull: " + plain(value("hull_basis", row) || ""));
-  const ends = (name, xs) => ({ type: "scatter", mode: "markers", x: xs, y: place, customdata: rows, hoverinfo: "skip", showlegend: false,
-    marker: { size: 5, color: DARK, symbol: "line-ns-open" }, error_x: { ...whiskers(name, rows, xs), color: DARK } });
+  // Above and below the middle of the bar: wide intervals of both limits overlap.
+  const ends = (name, xs, shift) => ({ type: "scatter", mode: "markers", x: xs, y: place.map((p) => p + shift), customdata: rows, hoverinfo: "skip", showlegend: false,
+    marker: { size: 6, color: DARK, symbol: "circle" }, error_x: { ...whiskers(name, rows, xs, null), color: DARK, thickness: 1.4 } });
   const bars = { type: "bar", orientation: "h", base: low, x: high.map((v, i) => v - low[i]), y: place, customdata: rows, showlegend: false,
     text, textposition: "none", hovertemplate: "%{text}<extra></extra>", marker: { color: LIGHT, line: { color: MIDDLE, width: 1 } } };
   node.style.height = Math.max(220, 90 + 22 * rows.length) + "px";
-  return draw(node, [bars, ends("reduction_v", low), ends("oxidation_v", high)], layout({
+  return draw(node, [bars, ends("reduction_v", low, -0.13), ends("oxidation_v", high, 0.13)], layout({
     xaxis: axis("oxidation_v", { title: { text: "Potential (V)" } }), bargap: 0.35, ...targetLines("oxidation_v", ""),
     yaxis: { tickvals: place, ticktext: rows.map((row) => value("rank", row) + "  " + plain(value("formula", row)) + (value("phase", row) === "glass" ? " g" : " c")), autorange: "reversed",
       automargin: true, tickfont: { size: narrow() ? 9 : 12 } } }));
@@ -170,7 +186,7 @@ function elementsFigure(node) {
   const rows = state.byRank.slice(0, BEST_FOR_ELEMENTS), count = new Map();
   for (const row of rows) for (const symbol of elementsOf(value("formula", row))) count.set(symbol, (count.get(symbol) || 0) + 1);
   document.getElementById("elements-note").textContent = "How many of the best " + rows.length +
-    " rows that the filter leaves contain each element; white: none does.";
+    " rows that the filter leaves contain each element; palest: none does.";
   const z = [], text = [], hover = [];
   for (let r = 0; r < 9; r += 1) { z.push(Array(18).fill(null)); text.push(Array(18).fill("")); hover.push(Array(18).fill("")); }
   for (const element of DATA.elements) {
@@ -201,7 +217,7 @@ const FIGURES = { map: mapFigure, tradeoffs: tradeoffsFigure, windows: windowsFi
 const seen = new Set();
 
 function draw(node, traces, figureLayout) {
-  return Plotly.react(node, traces, figureLayout, CONFIG).then(() => {
+  return Plotly.react(node, traces, figureLayout, { ...CONFIG, displayModeBar: narrow() || node.classList.contains("still") ? false : "hover" }).then(() => {
     node.dataset.drawn = "yes";
     if (node.dataset.listening) return;
     node.dataset.listening = "yes";

@@ -1,7 +1,7 @@
 /* The table: all rows sort and filter, only those in view are elements of the page. */
 const ROW_HEIGHT = 34, SPARE_ROWS = 8;
 const SHOWN = ["rank", "formula", "phase", "p_all_targets", "stack_pressure_mpa", "sigma_ms_cm", "youngs_modulus_gpa", "oxidation_v", "reduction_v",
-  "e_above_hull_ev_atom", "cost_usd_l", "cost_usd_kg", "density_g_cm3", "glass_transition_k", "applicability", "pareto_front", "family", "nearest_known", "flags"];
+  "e_above_hull_ev_atom", "cost_usd_l", "cost_usd_kg", "density_g_cm3", "glass_transition_k", "applicability", "pareto_front", "family", "mp_id", "nearest_known", "flags"];
 const SHORT = { rank: "#", p_all_targets: "P(all)", stack_pressure_mpa: "Pressure", sigma_ms_cm: "Conductivity", youngs_modulus_gpa: "Young's mod.",
   oxidation_v: "Oxidation", reduction_v: "Reduction", e_above_hull_ev_atom: "Above hull", cost_usd_l: "Cost/L", cost_usd_kg: "Cost/kg", density_g_cm3: "Density",
   glass_transition_k: "Glass trans.", pareto_front: "Front", nearest_known: "Nearest known", applicability: "Applicab." };
@@ -17,7 +17,7 @@ function wordTest(text) {
     const wanted = !word.startsWith("-"), term = wanted ? word : word.slice(1);
     if (SYMBOLS.has(term)) return (row) => elementsOf(value("formula", row)).has(term) === wanted;
     const small = term.toLowerCase();
-    const places = ["formula", "family", "flags", "nearest_known", "precursor_route"].filter(has);
+    const places = ["formula", "family", "mp_id", "flags", "nearest_known", "precursor_route"].filter(has);
     return (row) => places.some((name) => String(value(name, row)).toLowerCase().includes(small)) === wanted;
   });
   return (row) => tests.every((test) => test(row));

@@ -64,6 +64,7 @@ def command(
         bool,
         typer.Option("--exhaustive", help="Ask the networks of every candidate, however large the space."),
     ] = False,
+    report: Annotated[bool, typer.Option(help="Write report.html, the page of softlyte report.")] = True,
     route: options.Route = "mechanochemical",
     prices: options.Prices = None,
     date: options.PriceDate = None,
@@ -78,8 +79,8 @@ def command(
     """Screen a space of candidates and write the ranked ones.
 
     Writes candidates.csv (ranked), funnel.csv (what each tier removed and why), rejected.csv (input rows
-    refused or repeated) and run.json (configuration, versions, checksums, timings) into --out. Costs follow
-    the options of `softlyte cost`.
+    refused or repeated), run.json (configuration, versions, checksums, timings) and report.html (all of it to
+    read, sort and filter) into --out. Costs follow the options of `softlyte cost`.
     """
     if space is not None and candidates is not None:
         raise UserError("give a space or --candidates, one of them")
@@ -104,6 +105,7 @@ def command(
             progress=progress,
             costing=costing,
             exhaustive=exhaustive,
+            report=report,
         )
     _print_summary(result)
     if candidates is not None:
@@ -136,4 +138,4 @@ def _print_summary(result: ScreenResult) -> None:
             f"no candidate without a hull calculation is expected among the first {result.settled_ranks:,} "
             "ranks; a larger --refine raises that number"
         )
-    note(f"results are in {result.folder}")
+    note(f"results are in {result.folder}" + (f", to read: {result.report}" if result.report else ""))
