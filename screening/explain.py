@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +89,22 @@ class PressureReport:
         """Return the probability of each class between BINS_MPA, [len(BINS_MPA) + 1]."""
         below = [0.0, *(float(self.distribution.probability_below(p)[0]) for p in BINS_MPA), 1.0]
         return np.diff(below)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain values, for JSON; the distribution as its classes."""
+        limits = (0.0, *BINS_MPA, math.inf)
+        classes = zip(limits, limits[1:], self.shares().tolist(), strict=False)
+        alone = ("formula", "phase", "target_mpa", "reference", "governing", "modulus", "p_flow")
+        further = ("p_below_target", "elastic_mpa", "plastic_mpa", "applicability")
+        return {name: getattr(self, name) for name in (*alone, *further)} | {
+            "conditions": asdict(self.conditions),
+            "values": {name: _named(triple) for name, triple in self.values.items()},
+            "without_flow_mpa": _named(self.solid),
+            "with_alkali_metal_mpa": _named(self.with_alkali_metal),
+            "distribution": [{"from_mpa": low, "to_mpa": high, "share": p} for low, high, p in classes],
+            "strategies": [asdict(strategy) for strategy in self.strategies],
+            "layers": [asdict(layer) for layer in self.layers],
+        }
 
     def text(self) -> str:
         """Return the report in words, 100 characters wide at most."""
@@ -197,6 +215,10 @@ def _of(pressure: StackPressure) -> Triple:
 
 def _triple(median: FloatArray, low: FloatArray, high: FloatArray) -> Triple:
     return float(median[0]), float(low[0]), float(high[0])
+
+
+def _named(triple: Triple) -> dict[str, float]:
+    return dict(zip(("median", "lower", "upper"), triple, strict=True))
 
 
 def _number(value: float) -> str:

@@ -85,6 +85,17 @@ class ScreenResult:
     rejected: list[RejectedRow]
     report: Path | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return folder, counts and funnel as plain values, for JSON; the candidates are in the folder."""
+        return {
+            "folder": str(self.folder),
+            "ranked": len(self.candidates),
+            "settled_ranks": self.settled_ranks,
+            "refused_or_repeated": len(self.rejected),
+            "recall": None if self.recall is None else asdict(self.recall),
+            "funnel": [asdict(row) for row in self.funnel],
+        }
+
 
 def screen(
     space: Path | str | None = None,

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from softlyte.cli import (
     cost,
     data,
+    doctor,
     own_data,
     predict,
     pressure,
@@ -25,7 +26,7 @@ from softlyte.cli import (
     window,
 )
 from softlyte.cli import version as version_verb
-from softlyte.cli.output import fail
+from softlyte.cli.output import fail, set_quiet
 from softlyte.datasets.errors import UserError
 
 
@@ -34,6 +35,7 @@ class SoftlyteGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen verb."""
+        set_quiet(False)
         try:
             return super().invoke(ctx)
         except UserError as error:
@@ -48,7 +50,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Find soft, cheap solid electrolytes that work below 2 MPa of stack pressure.",
-    epilog="Exit codes: 0 done, 1 unexpected error or failed check, 2 unusable input (all or some rows).",
+    epilog="Exit codes: 0 done, 1 unexpected error or failed check, 2 unusable input (all or some rows), "
+    "130 interrupted.",
 )
 app.command("predict")(predict.command)
 app.command("cost")(cost.command)
@@ -63,6 +66,7 @@ app.add_typer(data.app, name="data")
 data.app.command("add")(own_data.add)
 data.app.add_typer(own_data.app, name="own")
 app.add_typer(space.app, name="space")
+app.command("doctor")(doctor.command)
 app.command("version")(version_verb.command)
 
 

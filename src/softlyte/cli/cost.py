@@ -8,7 +8,7 @@ import typer
 
 from softlyte.cli import options
 from softlyte.cli.output import number_text, print_table
-from softlyte.cli.results import check_place, give, place_of, read_formulas
+from softlyte.cli.results import check_place, chosen_format, give, place_of, read_formulas
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,10 +39,12 @@ def command(
         int, typer.Option(help="Year of the sulfide price that costs are compared with.")
     ] = 2030,
     format: options.ResultFormat = None,
+    as_json: options.Json = False,
     out: options.ResultFile = None,
     overwrite: options.Overwrite = False,
     weights: options.Weights = None,
     device: options.Device = "auto",
+    quiet: options.Quiet = False,
 ) -> None:
     """Price formulas: USD per kg, litre and m2, the cheapest recipe, alternatives and supply risk.
 
@@ -50,7 +52,7 @@ def command(
     density is predicted for a crystal and for a glass, unless --phase or --density says otherwise.
     """
     rows = read_formulas(formulas, file, "cost")
-    written = check_place(out, format, overwrite)
+    written = check_place(out, chosen_format(format, as_json), overwrite)
     from softlyte.screening.costing import load_costing
     from softlyte.screening.quotation import quote_rows
 

@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from softlyte.cli import fetch_mp
-from softlyte.cli.output import console, fail, note, print_table
+from softlyte.cli import fetch_mp, options
+from softlyte.cli.completion import complete_table
+from softlyte.cli.output import console, fail, note, print_json, print_table
+from softlyte.cli.results import chosen_format
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,29 +20,51 @@ app = typer.Typer(
 app.command("fetch-mp")(fetch_mp.command)
 
 
+TableName = Annotated[
+    str,
+    typer.Argument(
+        help="Table name, see `softlyte data list`.", show_default=False, autocompletion=complete_table
+    ),
+]
+
+
 @app.command("list")
-def list_tables() -> None:
+def list_tables(as_json: options.Json = False) -> None:
     """List every table with its rows, source and licence."""
     from softlyte.datasets.tables import load_card, table_names
 
     cards = [load_card(name) for name in table_names()]
+    if as_json:
+        kept = {"name", "title", "rows", "flagged_rows", "source", "licence", "version", "sha256"}
+        print_json([card.model_dump(mode="json", include=kept) for card in cards])
+        return
     rows = [[c.name, f"{c.rows:,}", c.source, c.licence] for c in cards]
     print_table(["name", "rows", "source", "licence"], rows, right=["rows"])
 
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="Table name, see `softlyte data list`.", show_default=False)],
+    name: TableName,
     rows: Annotated[int, typer.Option(min=0, help="Rows to show.")] = 10,
     format: Annotated[
-        Literal["table", "csv"], typer.Option(help="table: card and first rows; csv: the whole table.")
-    ] = "table",
+        Literal["table", "csv", "json"] | None,
+        typer.Option(
+            help="table: card and first rows; csv: the whole table; json: card and first rows.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: options.Json = False,
 ) -> None:
     """Show a table's card and its first rows."""
     from softlyte.datasets.tables import load_card, load_table
 
+    written = chosen_format(format, as_json)
     card, frame = load_card(name), load_table(name)
-    if format == "csv":
+    if written == "json":
+        first = frame.head(rows).to_dict("records")
+        print_json({"card": card.model_dump(mode="json"), "first_rows": first})
+        return
+    if written == "csv":
         typer.echo(frame.to_csv(index=False, lineterminator="\n"), nl=False)
         return
     facts = {
@@ -71,8 +95,12 @@ def show(
 @app.command("check")
 def check(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Tables to check (default: all).", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            help="Tables to check (default: all).", show_default=False, autocompletion=complete_table
+        ),
     ] = None,
+    as_json: options.Json = False,
 ) -> None:
     """Verify tables against their cards: checksum, rows, columns, ranges. Exit code 1 if one fails."""
     from softlyte.datasets.tables import check_tables, load_card
@@ -80,7 +108,10 @@ def check(
     for name in names or ():
         load_card(name)  # an unknown name is a mistake of the user, not a damaged table
     results = check_tables(tuple(names) if names else None)
-    print_table(["table", "result"], ([r.name, "ok" if r.ok else "FAILED"] for r in results))
+    if as_json:
+        print_json([{"table": r.name, "ok": r.ok, "problems": r.problems} for r in results])
+    else:
+        print_table(["table", "result"], ([r.name, "ok" if r.ok else "FAILED"] for r in results))
     for result in results:
         for problem in result.problems:
             fail(f"{result.name}: {problem}")
@@ -90,8 +121,9 @@ def check(
 
 @app.command("build")
 def build(
-    name: Annotated[str, typer.Argument(help="Table name, see `softlyte data list`.", show_default=False)],
+    name: TableName,
     out: Annotated[Path, typer.Option(help="Folder for the rebuilt table.", show_default=False)],
+    quiet: options.Quiet = False,
 ) -> None:
     """Rebuild a table from its published artifact (downloaded through pip, checksum verified)."""
     from softlyte.datasets.build import build_table

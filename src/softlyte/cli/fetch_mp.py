@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from softlyte.cli import options
-from softlyte.cli.output import note, print_table
+from softlyte.cli.output import is_quiet, note, print_json, print_table
 from softlyte.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -55,7 +54,8 @@ def command(
         float, typer.Option(min=0.1, help="Seconds until a silent server counts as down.")
     ] = 30.0,
     overwrite: options.Overwrite = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Fetch energies, elastic moduli and structures from the Materials Project (extra: mp).
 
@@ -81,8 +81,8 @@ def command(
             say=note,
         )
     if as_json:
-        typer.echo(json.dumps(fetched.card.model_dump(mode="json"), ensure_ascii=False, indent=1))
-    else:
+        print_json(fetched.card.model_dump(mode="json"))
+    elif not is_quiet():
         _print(fetched)
     if not fetched.new:
         note(f"all of it was in {out} already; --overwrite fetches it anew")

@@ -11,6 +11,22 @@ from typing import Annotated, Literal
 
 import typer
 
+from softlyte.cli.output import set_quiet
+
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Print results and errors alone: no remarks, no progress bars.",
+        callback=set_quiet,
+        expose_value=False,
+    ),
+]
+"""Takes effect by itself: the command is not told."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
 Formulas = Annotated[
     list[str] | None,
     typer.Argument(metavar="FORMULA...", help="Formulas such as Li3YCl6.", show_default=False),

@@ -1,10 +1,15 @@
-"""How the command line speaks: results on stdout, everything else on stderr, colours only on a terminal."""
+"""How the command line speaks: results on stdout, everything else on stderr, colours only on a terminal.
+
+Rich leaves colours out where the output is no terminal or NO_COLOR is set.
+"""
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +26,38 @@ SHOWN_REJECTED = 20
 
 LEAST_PROBABILITY = 1e-6
 """Smaller probabilities are shown as below this: no prediction tells them apart. Files keep the number."""
+
+
+_quiet = False
+
+
+def set_quiet(wanted: bool) -> bool:
+    """Keep remarks and progress bars back from here on, or let them through again; returns `wanted`."""
+    global _quiet
+    _quiet = wanted
+    return wanted
+
+
+def is_quiet() -> bool:
+    """Return whether only results and errors are wanted."""
+    return _quiet
+
+
+def print_json(value: object) -> None:
+    """Print one value of JSON types on stdout; what is not a number is null."""
+    import typer
+
+    typer.echo(json.dumps(_plain(value), ensure_ascii=False, indent=1, allow_nan=False))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def console(stderr: bool = False) -> Console:
@@ -41,7 +78,9 @@ def fail(message: str) -> None:
 
 
 def note(message: str) -> None:
-    """Print one remark on stderr."""
+    """Print one remark on stderr, unless it is to be quiet."""
+    if _quiet:
+        return
     from rich.text import Text
 
     console(stderr=True).print(Text(message), soft_wrap=True)

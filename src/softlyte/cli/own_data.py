@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from softlyte.cli.output import note, number_text, print_table
+from softlyte.cli import options
+from softlyte.cli.output import is_quiet, note, number_text, print_json, print_table
 
 if TYPE_CHECKING:
     from softlyte.datasets.own.comparison import Match
@@ -41,6 +42,7 @@ def add(
         str, typer.Option(help="Where the values are written down, for rows that do not say.")
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and compare; write nothing.")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Check your measurements, compare them with what is known, and keep them as a new version.
 
@@ -55,7 +57,8 @@ def add(
         note(f"{added.measurements.file}, row {row}: {text}")
     for row, where in added.comparison.repeated.items():
         note(f"{added.measurements.file}, row {row}: repeats {where}; it is kept once")
-    _print_matches(added)
+    if not is_quiet():
+        _print_matches(added)
     new = len(added.new)
     if dry_run:
         note(f"dry run: {new} rows would be added to {added.folder}")
@@ -108,12 +111,26 @@ def _match_cells(match: Match) -> list[str]:
 
 
 @app.command("list")
-def list_versions(to: Folder = None) -> None:
+def list_versions(to: Folder = None, as_json: options.Json = False) -> None:
     """List the versions of your measurements."""
     from softlyte.datasets.own.store import default_folder, state_sha256, versions
 
     folder = default_folder() if to is None else to
     found = versions(folder)
+    if as_json:
+        print_json(
+            [
+                {
+                    "version": v.number,
+                    "rows": v.card.rows,
+                    "added": v.added,
+                    "file": v.file,
+                    "source": v.card.source,
+                }
+                for v in found
+            ]
+        )
+        return
     if not found:
         note(f"there are no measurements in {folder}; add some with softlyte data add FILE --to {folder}")
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from softlyte.cli import options
 from softlyte.cli.output import number_text, print_table
 from softlyte.cli.progress import progress_bar
-from softlyte.cli.results import check_place, give, place_of, read_formulas
+from softlyte.cli.results import check_place, chosen_format, give, place_of, read_formulas
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +21,7 @@ def command(
     file: options.FormulaFile = None,
     phase: options.Phase = None,
     format: options.ResultFormat = None,
+    as_json: options.Json = False,
     out: options.ResultFile = None,
     overwrite: options.Overwrite = False,
     targets: options.TargetsFile = None,
@@ -33,6 +34,7 @@ def command(
     thickness: options.Thickness = 50.0,
     weights: options.Weights = None,
     device: options.Device = "auto",
+    quiet: options.Quiet = False,
 ) -> None:
     """Predict modulus, conductivity, window, stability, stack pressure and cost of formulas.
 
@@ -40,7 +42,7 @@ def command(
     glass. Costs follow the options of `softlyte cost`.
     """
     rows = read_formulas(formulas, file, "predict")
-    written = check_place(out, format, overwrite)
+    written = check_place(out, chosen_format(format, as_json), overwrite)
     from softlyte.screening.costing import load_costing
     from softlyte.screening.predict import predict_rows
 

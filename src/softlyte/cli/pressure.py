@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from softlyte.cli import options
-from softlyte.cli.output import note, repetitions_noted
+from softlyte.cli.output import note, print_json, repetitions_noted
 from softlyte.datasets.errors import UserError
 
 
@@ -37,6 +37,8 @@ def command(
     targets: options.TargetsFile = None,
     weights: options.Weights = None,
     device: options.Device = "auto",
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Explain the stack pressure of formulas in words and a plot.
 
@@ -63,6 +65,9 @@ def command(
         reports = explain_pressure(
             formulas, phase, conditions, resistance, aims, weights=weights, device=device
         )
-    typer.echo("\n".join(report.text() for report in reports), nl=False)
+    if as_json:
+        print_json([report.to_dict() for report in reports])
+    else:
+        typer.echo("\n".join(report.text() for report in reports), nl=False)
     if plot is not None:
         note(f"plot written to {plot_pressure(reports, plot)}")

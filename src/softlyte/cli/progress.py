@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from softlyte.cli.output import console
+from softlyte.cli.output import console, is_quiet
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a callback (name, done, total) that draws one bar for each name, with rate and time left."""
+    """Yield a callback (name, done, total) that draws one bar for each name, with rate and time left.
+
+    It draws nothing where the command is to be quiet.
+    """
+    if is_quiet():
+        yield lambda name, done, total: None
+        return
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,

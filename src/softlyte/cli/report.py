@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from softlyte.cli.output import note
+from softlyte.cli import options
+from softlyte.cli.output import note, print_json
 
 
 def command(
@@ -18,6 +19,8 @@ def command(
     title: Annotated[
         str | None, typer.Option(help="Heading; default: names the space.", show_default=False)
     ] = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write a page to read, sort and filter a screening's results; it opens without a network.
 
@@ -25,4 +28,8 @@ def command(
     """
     from softlyte.screening.report import write_report
 
-    note(f"the report is {write_report(folder, out, title)}")
+    written = write_report(folder, out, title)
+    if as_json:
+        print_json({"report": str(written)})
+    else:
+        note(f"the report is {written}")

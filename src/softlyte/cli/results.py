@@ -28,6 +28,13 @@ def read_formulas(formulas: list[str] | None, file: Path | None, verb: str) -> I
     return read_rows(file) if file is not None else rows_from_formulas(formulas or [])
 
 
+def chosen_format(format: Format | None, as_json: bool) -> Format | None:
+    """Return the format that --format and --json ask for together; raises UserError where they differ."""
+    if as_json and format not in (None, "json"):
+        raise UserError(f"--json and --format {format} ask for two formats; give one of them")
+    return "json" if as_json else format
+
+
 def check_place(out: Path | None, format: Format | None, overwrite: bool) -> Format:
     """Return the format to write, after checking, before any work, that it can be written.
 

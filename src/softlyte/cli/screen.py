@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from softlyte.cli import options
-from softlyte.cli.output import PIPE_WIDTH, console, note, number_text, print_table, report_rejected
+from softlyte.cli.output import (
+    PIPE_WIDTH,
+    console,
+    is_quiet,
+    note,
+    number_text,
+    print_json,
+    print_table,
+    report_rejected,
+)
 from softlyte.cli.progress import progress_bar
 from softlyte.datasets.errors import UserError
 
@@ -75,6 +84,8 @@ def command(
     weights: options.Weights = None,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Screen a space of candidates and write the ranked ones.
 
@@ -107,7 +118,10 @@ def command(
             exhaustive=exhaustive,
             report=report,
         )
-    _print_summary(result)
+    if as_json:
+        print_json(result.to_dict())
+    elif not is_quiet():
+        _print_summary(result)
     if candidates is not None:
         report_rejected(result.rejected, f"{candidates.name}, row", out / "rejected.csv")
     if refused(result.rejected):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from softlyte.cli import options
-from softlyte.cli.output import note, print_table
+from softlyte.cli.output import is_quiet, note, print_json, print_table
 from softlyte.datasets.errors import UserError
 
 
@@ -28,6 +28,8 @@ def command(
         typer.Option(min=1, help="GPUs (on the CPU: processes) that train each network together."),
     ] = None,
     own_data: options.OwnData = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train, calibrate, evaluate and save an ensemble of composition networks.
 
@@ -38,7 +40,7 @@ def command(
     if "structures" in read_document(config):
         if own_data is not None:
             raise UserError("--own-data is for composition networks; leave it out for structures")
-        _train_on_structures(config, out, device, seed, max_hours, devices)
+        _train_on_structures(config, out, device, seed, max_hours, devices, as_json)
         return
     from softlyte.models.train import train
 
@@ -48,18 +50,28 @@ def command(
     if result.checkpoint is None:
         note(f"the time is used up; run the same command again to go on in {out}")
         return
+    if as_json:
+        print_json({"weights": str(result.checkpoint), "metrics": result.metrics})
+        return
     keys = ("rows", "mae", "rmse", "spearman", "coverage")
     rows = [
         [target, subset, f"{values['rows']:,}", *(f"{values[key]:.3g}" for key in keys[1:])]
         for target, subsets in result.metrics.items()
         for subset, values in subsets.items()
     ]
-    print_table(["target", "subset", *keys], rows, "Out-of-fold rows (transformed units)", right=keys)
+    if not is_quiet():
+        print_table(["target", "subset", *keys], rows, "Out-of-fold rows (transformed units)", right=keys)
     note(f"the ensemble is in {result.checkpoint}; use it with --weights {result.checkpoint}")
 
 
 def _train_on_structures(
-    config: Path, out: Path, device: str, seed: int | None, max_hours: float | None, devices: int | None
+    config: Path,
+    out: Path,
+    device: str,
+    seed: int | None,
+    max_hours: float | None,
+    devices: int | None,
+    as_json: bool,
 ) -> None:
     from softlyte.models.config import ConfigError
     from softlyte.models.crystal_train import METRICS, train_crystals
@@ -70,11 +82,15 @@ def _train_on_structures(
     if not result.finished:
         note(f"the time is used up; run the same command again to go on in {out}")
         return
+    if as_json:
+        print_json({"folder": str(out), "metrics": result.metrics})
+        return
     keys = ("rows", "mae", "rmse", "spearman")
     rows = [
         [task, subset, f"{values['rows']:,}", *(f"{values[key]:.3g}" for key in keys[1:])]
         for task, subsets in result.metrics.items()
         for subset, values in subsets.items()
     ]
-    print_table(["task", "subset", *keys], rows, "Formulas not seen (transformed units)", right=keys)
+    if not is_quiet():
+        print_table(["task", "subset", *keys], rows, "Formulas not seen (transformed units)", right=keys)
     note(f"metrics are in {out / METRICS}, the networks of the folds beside them")

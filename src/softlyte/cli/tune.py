@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from softlyte.cli import options
-from softlyte.cli.output import note, print_table
+from softlyte.cli.output import is_quiet, note, print_json, print_table
 
 
 def command(
@@ -32,6 +32,8 @@ def command(
     max_hours: Annotated[
         float | None, typer.Option(min=0.0, help="Begin no trial after this time; run again to go on.")
     ] = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Search training configurations for low error and honest intervals."""
     from softlyte.models.tune import tune
@@ -47,11 +49,29 @@ def command(
         device=device,
         max_hours=max_hours,
     )
+    if as_json:
+        print_json(
+            {
+                "trials": result.counts,
+                "front": [
+                    {
+                        "trial": t.number,
+                        "error": t.error,
+                        "calibration_error": t.calibration_error,
+                        "configuration": str(t.config),
+                        "parameters": t.parameters,
+                    }
+                    for t in result.front
+                ],
+            }
+        )
+        return
     columns = ("trial", "error", "calibration error", "configuration")
     rows = [
         [str(t.number), f"{t.error:.4f}", f"{t.calibration_error:.4f}", t.config.name] for t in result.front
     ]
-    print_table(columns, rows, "Trials that no other beats in both", right=columns[:3])
+    if not is_quiet():
+        print_table(columns, rows, "Trials that no other beats in both", right=columns[:3])
     for trial in result.front:
         note(f"trial {trial.number}: {shown(trial.parameters)}")
     states = ", ".join(f"{count} {state}" for state, count in sorted(result.counts.items()))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from softlyte.cli.output import print_table
+from softlyte.cli import options
+from softlyte.cli.output import print_json, print_table
 
 
-def command() -> None:
+def command(as_json: options.Json = False) -> None:
     """Show the versions of Softlyte, its weights and what it stands on."""
     import json
     import platform
@@ -23,4 +24,7 @@ def command() -> None:
         # Read as JSON: the checkpoint loader would import torch for one line.
         checksum = json.loads(card.read_text(encoding="utf-8")).get("weights_sha256", "")
         rows.append(["weights sha256", checksum[:16]])
-    print_table(["what", "version"], rows)
+    if as_json:
+        print_json({name.replace(" ", "_"): value for name, value in rows})
+    else:
+        print_table(["what", "version"], rows)

@@ -10,6 +10,7 @@ import typer
 
 from softlyte.cli import options
 from softlyte.cli.output import fail, note, number_text, print_table
+from softlyte.cli.results import chosen_format
 
 if TYPE_CHECKING:
     from softlyte.screening.window import WindowReport
@@ -62,13 +63,16 @@ def command(
         typer.Option(help="Corners of the section to draw: LiCl,AlCl3,Al2O3.", show_default=False),
     ] = None,
     format: Annotated[
-        Literal["table", "csv", "json"], typer.Option(help="What to print.", case_sensitive=False)
-    ] = "table",
+        Literal["table", "csv", "json"] | None,
+        typer.Option(help="What to print; default: table.", show_default=False, case_sensitive=False),
+    ] = None,
+    as_json: options.Json = False,
     out: Annotated[
         Path | None, typer.Option(help=f"Folder for {', '.join(OUT_FILES)}.", show_default=False)
     ] = None,
     weights: options.Weights = None,
     device: options.Device = "auto",
+    quiet: options.Quiet = False,
 ) -> None:
     """Compute window, products at both limits, decomposition and interfaces of formulas.
 
@@ -77,6 +81,7 @@ def command(
     from softlyte.screening.export import atomic_text, check_file_place, check_writable, csv_text, write_csv
     from softlyte.screening.window import REPEATED, window
 
+    written = chosen_format(format, as_json)
     if plot is not None:
         check_file_place(plot)
     if out is not None:
@@ -92,9 +97,9 @@ def command(
         weights=weights,
         device=device,
     )
-    if format == "json":
+    if written == "json":
         typer.echo(_json(report), nl=False)
-    elif format == "csv":
+    elif written == "csv":
         typer.echo(csv_text(report.windows), nl=False)
     else:
         _print(report)
@@ -127,15 +132,16 @@ def _json(report: WindowReport) -> str:
 
 def _print(report: WindowReport) -> None:
     """Print for each formula its window, the steps of its profile and its interfaces."""
-    from softlyte.datasets.columns import COLUMNS, INTERVAL_LEVEL
+    from softlyte.datasets.columns import COLUMNS, INTERVAL_LEVEL, WINDOW_COLUMNS
     from softlyte.featurize.electrochemistry import products_text
 
+    shown = [n for n in WINDOW_COLUMNS if n in COLUMNS and n not in ("formula", "mobile_ion", "reason")]
     for _, row in report.windows.iterrows():
         if row["formula"] not in report.profiles:
             continue
         formula, ion = row["formula"], row["mobile_ion"]
         lines = []
-        for name in _SHOWN:
+        for name in shown:
             column = COLUMNS[name]
             unit = f"V vs {ion}/{ion}+" if column.unit == "V" else column.unit
             value = number_text(row[name], name)
@@ -169,17 +175,3 @@ def _print(report: WindowReport) -> None:
                 ]
             )
         print_table(["against", "meV/atom", "volume", "reaction"], contact, right=["meV/atom", "volume"])
-
-
-_SHOWN = (
-    "hull_basis",
-    "formation_energy_ev_atom",
-    "e_above_hull_ev_atom",
-    "p_within_50_mev",
-    "reduction_v",
-    "oxidation_v",
-    "decomposition_reaction",
-    "reduction_reaction",
-    "oxidation_reaction",
-)
-"""Columns of the printed block, in order."""
