@@ -9,7 +9,7 @@ import typer
 
 from softlyte.cli import options
 from softlyte.cli.output import note, number_text, print_table
-from softlyte.cli.results import check_place
+from softlyte.cli.results import check_place, chosen_format
 from softlyte.cli.screen import SHOWN
 
 if TYPE_CHECKING:
@@ -39,13 +39,15 @@ def command(
     format: options.ResultFormat = None,
     out: options.ResultFile = None,
     overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Ask for rows of a screening's results.
 
     The table candidates holds every candidate with a hull calculation; evaluated every one that the networks
     were asked about (place, formula, phase, p_without_hull, medians of the targets' columns).
     """
-    chosen = check_place(out, format, overwrite)
+    chosen = check_place(out, chosen_format(format, as_json), overwrite)
     from softlyte.screening.export import atomic_text, csv_text, json_text
     from softlyte.screening.query import query_results
 
