@@ -157,7 +157,7 @@ FIDELITIES = (
 def column_guide() -> str:
     """Return the vocabulary of all results as a Markdown table (docs/columns.md)."""
     lines = ["| column | unit | meaning |", "|---|---|---|"]
-    more = (*WINDOW_COLUMNS, *INTERFACE_COLUMNS, *PROFILE_COLUMNS, *COST_COLUMNS, *CURRENCY_COLUMNS)
+    more = ("mp_id", *WINDOW_COLUMNS, *INTERFACE_COLUMNS, *PROFILE_COLUMNS, *COST_COLUMNS, *CURRENCY_COLUMNS)
     for name in dict.fromkeys((*CANDIDATE_COLUMNS, *more)):
         column = COLUMNS.get(name)
         if column is not None:

@@ -35,6 +35,7 @@ class Column:
 _ALL = (
     Column("rank", "Rank", "", "Place in the ranking, 1 is best."),
     Column("formula", "Formula", "", "Reduced composition, elements in electronegativity order."),
+    Column("mp_id", "Material id", "", "Of the Materials Project, where a candidate came with one."),
     Column("mobile_ion", "Mobile ion", "", "The ion that conducts: Li or Na."),
     Column("family", "Family", "", "Chemical family, for example chloride or oxychloride."),
     Column("phase", "Phase", "", "crystal or glass."),

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from softlyte.datasets.columns import PHASES
 from softlyte.datasets.formulas import Compositions
 from softlyte.screening.enumerate import CandidatePlan
 from softlyte.screening.inputs import Inputs
@@ -63,6 +65,10 @@ class Source(Protocol):
         """Return the candidates at N places, as `rows` numbers them in `Candidates.place`."""
         ...
 
+    def named(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a table of candidates with what is known of them by name, such as `mp_id`."""
+        ...
+
 
 class SpaceSource:
     """The candidates of a space, or an evenly random sample of them.
@@ -99,6 +105,10 @@ class SpaceSource:
         """Return the candidates at N places of the space, whatever the limit."""
         return Candidates(place, *self._plan.chosen(place))
 
+    def named(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the table as it is: the candidates of a space have no names."""
+        return table
+
 
 class InputSource:
     """The candidates that a user handed in, in their order."""
@@ -117,3 +127,13 @@ class InputSource:
     def at(self, place: NDArray[np.int64]) -> Candidates:
         """Return the candidates at N places of the list."""
         return Candidates(place, self._inputs.compositions[place], self._inputs.phase[place])
+
+    def named(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the table with a last column `mp_id`, if any candidate came with one."""
+        if not self._inputs.mp_id:
+            return table
+        phases = (PHASES[code] for code in self._inputs.phase)
+        keys = zip(self._inputs.compositions.formulas(), phases, strict=True)
+        ids = dict(zip(keys, self._inputs.mp_id, strict=True))
+        found = [ids.get(key, "") for key in zip(table["formula"], table["phase"], strict=True)]
+        return table.assign(mp_id=pd.Series(found, index=table.index, dtype=object))

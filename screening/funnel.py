@@ -230,7 +230,7 @@ def _run(
             with record.timed("hull"):
                 refined = hull_tier(stream, selection.place, show)
             with record.timed("decision"):
-                table = decision_tier(refined, stage.targets, stage.costing)
+                table = stage.source.named(decision_tier(refined, stage.targets, stage.costing))
                 settled = settled_ranks(table["p_all_targets"].to_numpy()[:top], selection.left_behind)
     funnel += tier_rows("hull", chosen, {})
     best = table.head(top)

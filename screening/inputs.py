@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ MAX_AMOUNT = 10_000.0
 """Largest subscript: whole-number amounts must fit 32 bits at four decimals."""
 
 _PARSE_BATCH = 2_000
+_MP_ID = re.compile(r"(mp|mvc)-[0-9a-z]+")
 
 
 class InputError(UserError):
@@ -66,6 +68,7 @@ class InputRows:
         formula: formula texts.
         phase: phase texts, empty where none was given.
         rejected: rows refused while reading.
+        mp_id: ids of the Materials Project, empty where none was given; no entries without such a column.
     """
 
     source: str
@@ -73,6 +76,7 @@ class InputRows:
     formula: list[str]
     phase: list[str]
     rejected: list[RejectedRow] = field(default_factory=list)
+    mp_id: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,15 @@ class Inputs:
         phase: [N] uint8, index into `softlyte.datasets.columns.PHASES`.
         row: [N] int64, the input row each came from.
         rejected: refused and repeated rows, by row number.
+        mp_id: [N] id of the Materials Project of each crystal, "" for a glass or where none was given; empty
+            if no row came with one.
     """
 
     compositions: Compositions
     phase: NDArray[np.uint8]
     row: NDArray[np.int64]
     rejected: list[RejectedRow]
+    mp_id: tuple[str, ...] = ()
 
 
 def rows_from_formulas(formulas: Sequence[str]) -> InputRows:
@@ -108,7 +115,7 @@ def rows_from_formulas(formulas: Sequence[str]) -> InputRows:
 
 
 def read_rows(path: Path | str) -> InputRows:
-    """Read a CSV file with a `formula` and an optional `phase` column; other columns are ignored.
+    """Read a CSV file with a column `formula` and, if wanted, `phase` and `mp_id`; others are ignored.
 
     UTF-8 with or without a byte-order mark, any line ending; wholly blank rows are skipped. Raises
     InputError if there is no such file, it is empty, holds no rows, is not UTF-8 text, or has no or
@@ -118,11 +125,11 @@ def read_rows(path: Path | str) -> InputRows:
     reader = csv.reader(io.StringIO(_decode(path), newline=""), strict=True)
     try:
         header = next(reader)
-        formula_at, phase_at = _locate(path, header)
+        formula_at, phase_at, id_at = _locate(path, header)
         rows = InputRows(path.name, [], [], [])
         for number, cells in enumerate(reader, start=2):
             if any(cell.strip() for cell in cells):
-                _take_row(rows, number, cells, len(header), formula_at, phase_at)
+                _take_row(rows, number, cells, len(header), (formula_at, phase_at, id_at))
     except csv.Error as error:
         raise InputError(
             f"the file {path} is not valid CSV near line {reader.line_num} ({error}); check the quotes there"
@@ -155,9 +162,14 @@ def check_rows(rows: InputRows, known_elements: NDArray[np.bool_], phase: str | 
     for i, codes in enumerate(phases):
         if codes is None:
             reasons[i] = f"the phase {_short(rows.phase[i])} is unknown; write {' or '.join(PHASES)}"
+    for i, text in enumerate(rows.mp_id):
+        if text and not reasons[i] and not _MP_ID.fullmatch(text):
+            reasons[i] = f"{_short(text)} is no id of the Materials Project; write mp-149 or leave it empty"
     good = np.array([not reasons[i] for i in position.tolist()], dtype=bool)
     compositions, position = _narrow(compositions[good]), position[good]
-    kept, kept_phase, kept_row = [], [], []
+    kept: list[int] = []
+    kept_phase: list[int] = []
+    kept_row: list[int] = []
     first: dict[tuple[bytes, int], int] = {}  # (composition, phase) -> input row
     repeats: dict[int, int] = {}
     for k, (i, key) in enumerate(zip(position.tolist(), compositions.keys(), strict=True)):
@@ -182,6 +194,19 @@ def check_rows(rows: InputRows, known_elements: NDArray[np.bool_], phase: str | 
         np.array(kept_phase, dtype=np.uint8),
         np.array(kept_row, dtype=np.int64),
         sorted(rejected, key=lambda r: r.row),
+        _ids_of(rows, np.array(kept_row, dtype=np.int64), kept_phase),
+    )
+
+
+def _ids_of(rows: InputRows, kept_row: NDArray[np.int64], kept_phase: Sequence[int]) -> tuple[str, ...]:
+    """Return the id of each kept candidate: an entry of the Materials Project is a crystal, no glass."""
+    if not any(rows.mp_id):
+        return ()
+    named = dict(zip(rows.row, rows.mp_id, strict=True))
+    crystal = PHASES.index("crystal")
+    return tuple(
+        named[row] if phase == crystal else ""
+        for row, phase in zip(kept_row.tolist(), kept_phase, strict=True)
     )
 
 
@@ -231,14 +256,15 @@ def _decode(path: Path) -> str:
     return data.decode("utf-8-sig", errors="surrogateescape").lstrip("\r\n")
 
 
-def _locate(path: Path, header: list[str]) -> tuple[int, int | None]:
+def _locate(path: Path, header: list[str]) -> tuple[int, int | None, int | None]:
+    """Return the places of the columns formula, phase and mp_id."""
     names = [name.strip().casefold() for name in header]
     shown = ", ".join(_short(name) for name in header[:10])
     if any(_foreign_byte(name) for name in header):
         raise InputError(
             f"the header (row 1) of {path} is not UTF-8 but perhaps Latin-1: {shown}; save it as UTF-8"
         )
-    for name in ("formula", "phase"):
+    for name in ("formula", "phase", "mp_id"):
         if names.count(name) > 1:
             raise InputError(
                 f"the file {path} has {names.count(name)} columns named {name} (row 1: {shown}); keep one"
@@ -249,13 +275,23 @@ def _locate(path: Path, header: list[str]) -> tuple[int, int | None]:
             if any("formula" in name.split(delimiter) for name in names):
                 remedy = f"its columns are separated by {word}: save it with commas"
         raise InputError(f"the file {path} has no column named formula (row 1: {shown}); {remedy}")
-    return names.index("formula"), names.index("phase") if "phase" in names else None
+    phase, mp_id = (names.index(name) if name in names else None for name in ("phase", "mp_id"))
+    return names.index("formula"), phase, mp_id
 
 
 def _take_row(
-    rows: InputRows, number: int, cells: list[str], width: int, formula_at: int, phase_at: int | None
+    rows: InputRows, number: int, cells: list[str], width: int, places: tuple[int, int | None, int | None]
 ) -> None:
-    """Append one row, or set it aside if its cells do not fit the header or the encoding."""
+    """Append one row, or set it aside if its cells do not fit the header or the encoding.
+
+    Args:
+        rows: is added to.
+        number: of the row.
+        cells: of the row.
+        width: cells of the header.
+        places: of the columns formula, phase and mp_id.
+    """
+    formula_at, phase_at, id_at = places
 
     def cell(at: int | None) -> str:
         return cells[at].strip() if at is not None and at < len(cells) else ""
@@ -277,6 +313,8 @@ def _take_row(
         rows.row.append(number)
         rows.formula.append(cell(formula_at))
         rows.phase.append(cell(phase_at))
+        if id_at is not None:
+            rows.mp_id.append(cell(id_at))
 
 
 def _foreign_byte(text: str) -> int | None:

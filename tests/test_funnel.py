@@ -206,6 +206,23 @@ def test_own_candidates_are_all_ranked_and_mistakes_listed(tmp_path, predictor):
     assert len(limited.candidates) == 2
 
 
+def test_material_ids_travel_to_the_ranking_and_its_report(tmp_path, predictor):
+    listed = tmp_path / "mine.csv"
+    listed.write_text(
+        "formula,mp_id,phase\nLi6PS5Cl,mp-985592,\nLi6Y2Cl12,mp-676109,crystal\nLiTaCl6,,glass\n"
+    )
+    result = screen(candidates=listed, out=tmp_path / "out", predictor=predictor)
+    written = pd.read_csv(tmp_path / "out" / "candidates.csv", keep_default_na=False)
+    assert written.columns[-1] == result.candidates.columns[-1] == "mp_id"
+    assert {(r.formula, r.phase): r.mp_id for r in written.itertuples()} == {
+        ("Li6PS5Cl", "crystal"): "mp-985592",
+        ("Li6PS5Cl", "glass"): "",
+        ("Li3YCl6", "crystal"): "mp-676109",
+        ("LiTaCl6", "glass"): "",
+    }
+    assert "mp-985592" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
 def test_no_usable_row_is_an_error_with_its_reasons_written(tmp_path, predictor):
     listed = tmp_path / "mine.csv"
     listed.write_text("formula\nAlCl3\nLi3YCl5\n")

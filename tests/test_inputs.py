@@ -199,3 +199,20 @@ def test_missing_files_and_folders(tmp_path):
         read_rows(tmp_path / "nowhere.csv")
     with pytest.raises(InputError, match="is a folder"):
         read_rows(tmp_path)
+
+
+def test_material_ids_are_kept_for_crystals_and_checked(tmp_path):
+    content = (
+        b"MP_ID,formula,phase\nmp-1,Li3YCl6,\nmp-2,Li6Y2Cl12,crystal\n,LiTaCl6,\njavascript:x,LiAlCl4,\n"
+    )
+    found = check_rows(read_rows(write(tmp_path, content)), KNOWN)
+    assert found.compositions.formulas() == ["Li3YCl6", "Li3YCl6", "LiTaCl6", "LiTaCl6"]
+    assert found.mp_id == ("mp-1", "", "", "")
+    assert [row.reason.partition(";")[0] for row in found.rejected] == [
+        "it repeats row 2",
+        "'javascript:x' is no id of the Materials Project",
+    ]
+    assert check(["Li3YCl6"]).mp_id == ()
+    twice = write(tmp_path, b"mp_id,formula,mp_id\nmp-1,Li3YCl6,mp-2\n")
+    with pytest.raises(InputError, match="2 columns named mp_id"):
+        read_rows(twice)

@@ -66,7 +66,7 @@ _FIDELITY = {"PBE": "dft_pbe_crystal", "R2SCAN": "dft_r2scan_crystal"}
 
 
 _SHARED = {
-    "mp_id": "Material id; its page is https://next-gen.materialsproject.org/materials/ID.",
+    "mp_id": "Material id; its page is https://materialsproject.org/materials/ID.",
     "formula": "Reduced composition, elements in electronegativity order.",
     "chemical_system": "Elements in alphabetical order.",
 }

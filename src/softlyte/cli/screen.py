@@ -51,7 +51,7 @@ def command(
     candidates: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of own candidates (formula[, phase]) in place of a space.", show_default=False
+            help="CSV of own candidates (formula[, phase, mp_id]) in place of a space.", show_default=False
         ),
     ] = None,
     targets: options.TargetsFile = None,
