@@ -54,36 +54,71 @@ def known_panel() -> pd.DataFrame:
 
 
 def known_pressures(model: Predictor) -> str:
-    """Return predicted beside published pressures."""
+    """Return predicted beside published pressures, each under the conditions of the published cell."""
     seen = known_panel().set_index("label")
-    body = []
+    body, judged, conditions = [], {}, {}
     for name, formula, phase, labels, kind in SHOWN:
-        judged = judge(model, formula, phase)
+        alone = judge(model, formula, phase)
         metal = judge(model, formula, phase, Conditions(alkali_metal=True))
-        published = []
+        judged[name] = alone, metal
+        published = {False: "", True: ""}
         for label in labels:
             low, high = 10.0 ** seen.loc[label, ["low", "high"]].to_numpy(float)
-            electrode = " (alkali metal)" if seen.loc[label, "alkali_metal"] else ""
-            published.append((f"{low:.3g}-{high:.3g}" if low > 0 else f"<= {high:.3g}") + electrode)
-        columns = sampled_columns(judged)
-        body.append(
-            [
-                name,
-                f"{formula} {('crystal', 'glass')[phase]}",
-                "; ".join(published) or "none of the electrolyte alone",
-                helped(kind),
-                interval(judged),
-                interval(metal),
-                f"{judged.pressure.probability_below(TARGET_MPA)[0]:.3f}",
-                MECHANISMS[judged.pressure.mechanism()[0]],
-                f"{judged.pressure.p_flow()[0]:.2f}",
-                f"{columns['conductivity_kept'][0][0]:.2g}",
-                number(float(columns["fabrication_pressure_mpa"][0][0])),
+            range_ = f"{low:.3g}-{high:.3g}" if low > 0 else f"<= {high:.3g}"
+            published[bool(seen.loc[label, "alkali_metal"])] = range_
+        conditions[name] = [bool(published[with_metal]) for with_metal in (False, True)]
+        columns = sampled_columns(alone)
+        cells = [name, f"{formula} {('crystal', 'glass')[phase]}"]
+        for with_metal, case in ((False, alone), (True, metal)):
+            like = bool(published[with_metal])
+            cells += [
+                published[with_metal] or "-",
+                f"**{interval(case)}**" if like else interval(case),
+                f"{below_target(case):.3f}",
             ]
-        )
-    head = ["electrolyte", "predicted as", "published, MPa", "with other levers, MPa", "predicted, MPa [90%]"]
-    head += ["beside alkali metal", "P(< 2 MPa)", "kept by", "P(flow)", "kept at 2 MPa", "90% density, MPa"]
-    return markdown_table(head, body)
+        cells += [
+            helped(kind),
+            MECHANISMS[alone.pressure.mechanism()[0]],
+            f"{alone.pressure.p_flow()[0]:.2f}",
+            f"{columns['conductivity_kept'][0][0]:.2g}",
+            number(float(columns["fabrication_pressure_mpa"][0][0])),
+        ]
+        body.append(cells)
+    head = ["electrolyte", "predicted as", "published, no alkali metal, MPa", "predicted [90%]", "P(< 2 MPa)"]
+    head += ["published beside alkali metal, MPa", "predicted [90%]", "P(< 2 MPa)"]
+    head += ["with other levers, MPa", "kept by", "P(flow)", "kept at 2 MPa", "90% density, MPa"]
+    return markdown_table(head, body) + "\n\n" + requirements(judged, conditions)
+
+
+def requirements(judged: dict[str, tuple[Assessment, Assessment]], published: dict[str, list[bool]]) -> str:
+    """Return what is asked of these predictions and whether it holds.
+
+    Args:
+        judged: by electrolyte, without and beside an alkali metal.
+        published: whether a pressure is published under either condition.
+    """
+
+    def median(case: Assessment) -> float:
+        return float(case.pressure.median()[0])
+
+    body = []
+    for names, what, value_of, low, high in (
+        (("LZAOC",), "median from 1 to 20 MPa", median, 1.0, 20.0),
+        (("LACO glass", "NACO glass"), "P(< 2 MPa) >= 0.5", below_target, 0.5, 1.0),
+        (("Li6PS5Cl", "Li10GeP2S12", "LATP", "LLZO"), "P(< 2 MPa) <= 0.05", below_target, 0.0, 0.05),
+    ):
+        for name in names:
+            cells = []
+            for case, seen in zip(judged[name], published[name], strict=True):
+                verdict = "holds" if low <= value_of(case) <= high else "**fails**"
+                cells.append(f"{value_of(case):.2g}, {verdict}{' (as published)' if seen else ''}")
+            body.append([name, what, *cells])
+    return markdown_table(["electrolyte", "asked for", "no alkali metal", "beside alkali metal"], body)
+
+
+def below_target(judged: Assessment) -> float:
+    """Return P(required pressure below TARGET_MPA) of one composition."""
+    return float(judged.pressure.probability_below(TARGET_MPA)[0])
 
 
 def number(value: float) -> str:

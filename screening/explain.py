@@ -21,6 +21,7 @@ from softlyte.screening.evaluate import PropertyPredictor
 from softlyte.screening.glass_transition import SOURCES, reference_labels
 from softlyte.screening.inputs import InputError, check_rows, rows_from_formulas, usable
 from softlyte.screening.mechanics import mechanics
+from softlyte.screening.own_solid import OwnModuli, read_own_crystal
 from softlyte.screening.parameters import parameter
 from softlyte.screening.pressure import MECHANISMS, MODULI, Conditions, StackPressure
 from softlyte.screening.sampled import sampled_columns
@@ -64,6 +65,7 @@ class PressureReport:
         strategies: what brought comparable cells to the target.
         layers: functional layers and interphases.
         applicability: of the network's predictions, 0 to 1.
+        given: sentences about what did not come from the networks, structure and moduli.
     """
 
     formula: str
@@ -84,6 +86,7 @@ class PressureReport:
     strategies: list[Strategy]
     layers: list[Layer]
     applicability: float
+    given: tuple[str, ...] = ()
 
     def shares(self) -> FloatArray:
         """Return the probability of each class between BINS_MPA, [len(BINS_MPA) + 1]."""
@@ -112,7 +115,7 @@ class PressureReport:
 
 
 def explain_pressure(
-    formulas: Sequence[str],
+    formulas: Sequence[str] = (),
     phase: str | None = None,
     conditions: Conditions | None = None,
     resistance_ohm_cm2: float | None = None,
@@ -120,11 +123,13 @@ def explain_pressure(
     predictor: PropertyPredictor | None = None,
     weights: Path | str | None = None,
     device: str = "auto",
+    structure: Path | str | None = None,
+    moduli: OwnModuli | None = None,
 ) -> list[PressureReport]:
     """Explain the stack pressure of formulas, a report for each formula and phase.
 
     Args:
-        formulas: such as ["Li3YCl6", "LiAlCl2.5O0.75"].
+        formulas: such as ["Li3YCl6", "LiAlCl2.5O0.75"]; none with a structure.
         phase: "crystal", "glass" or None for both.
         conditions: use temperature, contact and electrode; None for those of the targets.
         resistance_ohm_cm2: interface resistance that may be lost to constriction; it sets the contact in
@@ -133,13 +138,23 @@ def explain_pressure(
         predictor: an ensemble already loaded; None loads `weights`.
         weights: folder of trained weights; None for the shipped ones.
         device: "auto", "cpu" or "cuda", for loading weights.
+        structure: CIF, POSCAR or pymatgen JSON file of one crystal; it gives composition and density.
+        moduli: of the one solid that is asked for, in place of the networks'.
 
     Raises:
-        InputError: a formula cannot be used; the message names the first.
+        InputError: a formula or the structure cannot be used (the message names the first), or moduli are
+            given for more than one solid.
         UserError: targets, weights, device or conditions cannot be used.
     """
     aims = targets if isinstance(targets, Targets) else load_targets(targets)
     conditions = aims.working_conditions() if conditions is None else conditions
+    crystal = None if structure is None else read_own_crystal(structure)
+    if crystal is not None:
+        if len(formulas) or phase == "glass":
+            raise InputError("a structure is one crystal; leave formulas and the glass out")
+        formulas, phase = [crystal.formula], "crystal"
+    if moduli is not None and (len(formulas) != 1 or phase is None):
+        raise InputError("moduli belong to one solid; give one formula and its phase, or a structure")
     model = Predictor.load(weights, device) if predictor is None else predictor
     inputs = check_rows(rows_from_formulas(formulas), model.known_elements, phase)
     usable(inputs.rejected)
@@ -151,8 +166,15 @@ def explain_pressure(
         if resistance_ohm_cm2 is not None:
             sigma = predictions["sigma_s_cm"].median()[row]
             asked = replace(conditions, contact=float(contact_for_resistance(resistance_ohm_cm2, sigma)))
-        judged = assess(inputs.compositions[one], inputs.phase[one], predictions.take(one), None, asked)
-        reports.append(_report(formula, judged, aims.pressure_mpa()))
+        said, own = predictions.take(one), {}
+        if crystal is not None:
+            own |= crystal.overrides(len(said["density_g_cm3"].member_mean))
+        if moduli is not None:
+            own |= moduli.overrides(len(said["bulk_modulus_gpa"].member_mean), phase == "glass")
+            said = replace(said, modulus_correlation=0.0)  # that of the networks' errors
+        judged = assess(inputs.compositions[one], inputs.phase[one], said, own, asked)
+        given = tuple(str(part) for part in (crystal, moduli) if part is not None)
+        reports.append(replace(_report(formula, judged, aims.pressure_mpa()), given=given))
     return reports
 
 
@@ -248,9 +270,8 @@ def _words(report: PressureReport) -> list[str]:
     ):
         label = f"above {low:g}" if high == np.inf else f"{low:g}-{high:g}"
         lines.append(f"  {label:>9} MPa {'#' * round(_BAR * share):<{_BAR}} {share:.2f}".rstrip())
+    lines += ["", "Why", *(f"  {sentence}" for sentence in report.given)]
     lines += [
-        "",
-        "Why",
         f"  Young's modulus {_interval(v['youngs_modulus_gpa'], 'GPa')}; "
         f"Poisson's ratio {v['poisson_ratio'][0]:.2f}, K/G {v['pugh_ratio'][0]:.2g}",
         f"  Hardness {_interval(v['hardness_tian_gpa'], 'GPa')}, "

@@ -171,6 +171,7 @@ def test_published_cost_per_kilogram(formula, usd_kg):
 def test_published_cost_per_litre_lies_in_the_interval(formula, density, usd_l):
     low, high = cost(formula).interval()
     assert low[0] * density < usd_l < high[0] * density
+    assert cost(formula).usd_kg[0] * density == pytest.approx(usd_l, rel=0.35)
 
 
 CATIONS = {"Li": 1, "Na": 1, "Mg": 2, "Al": 3, "Y": 3, "Zr": 4, "Ta": 5}

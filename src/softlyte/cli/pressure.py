@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,7 +14,37 @@ from softlyte.datasets.errors import UserError
 
 
 def command(
-    formulas: options.NeededFormulas,
+    formulas: options.Formulas = None,
+    structure: Annotated[
+        Path | None,
+        typer.Option(
+            help="CIF, POSCAR or pymatgen JSON of one crystal, in place of formulas.", show_default=False
+        ),
+    ] = None,
+    bulk_modulus: Annotated[
+        float | None,
+        typer.Option(help="Bulk modulus in GPa that you know, with --shear-modulus.", show_default=False),
+    ] = None,
+    shear_modulus: Annotated[
+        float | None,
+        typer.Option(help="Shear modulus in GPa that you know, with --bulk-modulus.", show_default=False),
+    ] = None,
+    elastic_tensor: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with 6 x 6 constants in GPa (Voigt), in place of the moduli.", show_default=False
+        ),
+    ] = None,
+    modulus_percent: Annotated[
+        float | None,
+        typer.Option(help="Standard deviation of these moduli in per cent; default: 10.", show_default=False),
+    ] = None,
+    moduli_of: Annotated[
+        Literal["dense", "pellet"],
+        typer.Option(
+            help="What these moduli are of: the dense solid, or a pressed pellet.", case_sensitive=False
+        ),
+    ] = "dense",
     phase: options.Phase = None,
     temperature: Annotated[
         float | None, typer.Option(help="Use temperature, C; default: the targets' (25).", show_default=False)
@@ -43,14 +73,19 @@ def command(
     """Explain the stack pressure of formulas in words and a plot.
 
     Modulus, hardness, glass transition, contact model, the distribution of the required pressure, what a
-    pellet keeps, and cell-level strategies that reached the target where the electrolyte alone does not.
+    pellet keeps, and cell-level strategies that reached the target where the electrolyte alone does not. Of a
+    structure, and of moduli that you know, it starts from these.
     """
     if contact is not None and resistance is not None:
         raise UserError("--contact and --resistance both set the contact; give one of them")
+    if not formulas and structure is None:
+        raise UserError("nothing was asked; give a formula such as Li3YCl6, or --structure FILE")
     from softlyte.screening.explain import explain_pressure, plot_pressure
     from softlyte.screening.export import check_file_place
+    from softlyte.screening.own_solid import own_moduli
     from softlyte.screening.targets import load_targets
 
+    moduli = own_moduli(bulk_modulus, shear_modulus, elastic_tensor, modulus_percent, moduli_of)
     if plot is not None:
         check_file_place(plot)
     aims = load_targets(targets)
@@ -63,7 +98,15 @@ def command(
         conditions = replace(conditions, alkali_metal=alkali_metal)
     with repetitions_noted():
         reports = explain_pressure(
-            formulas, phase, conditions, resistance, aims, weights=weights, device=device
+            formulas or [],
+            phase,
+            conditions,
+            resistance,
+            aims,
+            weights=weights,
+            device=device,
+            structure=structure,
+            moduli=moduli,
         )
     if as_json:
         print_json([report.to_dict() for report in reports])
