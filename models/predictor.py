@@ -16,6 +16,7 @@ from softlyte.datasets.columns import PHASES
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import MAX_ATOMIC_NUMBER, Compositions
 from softlyte.featurize.composition import ROOM_TEMPERATURE_C, CompositionFeaturizer
+from softlyte.models.adaptation import Adaptation, adapted_sha256, load_adaptation
 from softlyte.models.calibration import JUDGED_TASKS, Calibration, mean_disagreement, scaled
 from softlyte.models.checkpoint import (
     CARD,
@@ -53,12 +54,19 @@ class Predictor:
     Args:
         checkpoint: what `load_checkpoint` returned.
         device: where to compute.
+        adaptation: what measured rows say of their neighbours (models.adaptation); None for nothing.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device | None = None,
+        adaptation: Adaptation | None = None,
+    ) -> None:
         card = checkpoint.card
         self.card: dict[str, Any] = card
         self.device = device or torch.device("cpu")
+        self.adaptation = adaptation
         if tuple(card["tasks"]) != TASK_NAMES:
             raise CheckpointError(
                 "the checkpoint predicts other properties than this Softlyte; "
@@ -80,12 +88,16 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: Path | str | None = None, device: str = "auto") -> Predictor:
-        """Load an ensemble (None: the shipped one); raises CheckpointError or DeviceError."""
+        """Load an ensemble (None: the shipped one); raises CheckpointError or DeviceError.
+
+        An adaptation that lies beside the weights is loaded with them.
+        """
         chosen = choose_device(device)
         where = PRETRAINED if folder is None else Path(folder)
         checkpoint = load_checkpoint(where)
+        adaptation = load_adaptation(where, checkpoint.card["weights_sha256"])
         try:
-            return cls(checkpoint, chosen)
+            return cls(checkpoint, chosen, adaptation)
         except (KeyError, TypeError, IndexError, ValueError) as error:
             if isinstance(error, UserError):
                 raise
@@ -96,8 +108,8 @@ class Predictor:
 
     @property
     def weights_sha256(self) -> str:
-        """Checksum of the weights, for run records."""
-        return str(self.card["weights_sha256"])
+        """Checksum of the weights and of their adaptation, for run records."""
+        return adapted_sha256(str(self.card["weights_sha256"]), self.adaptation)
 
     def predict(
         self,
@@ -204,6 +216,8 @@ class Predictor:
         agreement = self.calibration.applicability(mean_disagreement(member_mean, self.sd), phase)
         support = self.support.share(main_anion(compositions), phase)[:, JUDGED_TASKS].min(axis=1)
         properties = self.calibrated(compositions, phase, member_mean, member_sd)
+        if self.adaptation is not None:
+            properties = self.adaptation.apply(properties, compositions, phase)
         return Predictions(
             MappingProxyType(properties),
             np.where(unseen, 0.0, agreement * support),

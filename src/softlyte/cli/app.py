@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from softlyte.cli import (
+    adapt,
     cost,
     data,
     doctor,
@@ -62,6 +63,7 @@ app.command("report")(report.command)
 app.command("window")(window.command)
 app.command("train")(train.command)
 app.command("tune")(tune.command)
+app.command("adapt")(adapt.command)
 app.add_typer(data.app, name="data")
 data.app.command("add")(own_data.add)
 data.app.add_typer(own_data.app, name="own")
