@@ -1,0 +1,1 @@
+"""Physics with universal interatomic potentials: relaxation, elasticity, hulls, glasses, diffusion."""

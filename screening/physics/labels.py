@@ -1,0 +1,83 @@
+"""Computed labels: `python -m softlyte.screening.physics.labels glasses|crystals --out FOLDER`.
+
+Each command computes what its folder does not hold yet and may be killed and started again at any time; two
+commands on two folders may run at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from softlyte.screening.physics.glasses import (
+    GLASS_CELLS,
+    glass_sample,
+    glass_tasks,
+    schedule_config,
+)
+from softlyte.screening.physics.job_folder import JobFolder
+from softlyte.screening.physics.potentials import find_potential, load_calculator
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+
+Progress = Callable[[str, int, int], None]
+
+
+def potential_config(name: str) -> dict[str, str]:
+    """Return what a label folder records of its potential."""
+    potential = find_potential(name)
+    return {
+        "potential": name,
+        "version": potential.version(),
+        "functional": potential.functional,
+        "weights": potential.checksum(),
+    }
+
+
+def compute_glasses(
+    out: Path, potential: str = "diep", samples: int = 2, progress: Progress | None = None
+) -> list[dict[str, Any]]:
+    """Melt, quench and strain every glass of GLASS_CELLS and return the records, done or failed.
+
+    Args:
+        out: folder of the checkpoints; made if missing, continued if it holds some.
+        potential: name or dotted path.
+        samples: of each glass.
+        progress: called with a name, done and total.
+    """
+    config = {"job": "glasses", **potential_config(potential), "schedule": schedule_config()}
+    folder = JobFolder(out, config)
+    calculator = load_calculator(potential)
+    folder.log(event="open", tasks=samples * len(GLASS_CELLS))
+
+    def work(task: tuple[str, int]) -> dict[str, Any]:
+        return glass_sample(task[0], task[1], calculator)
+
+    return list(folder.run(glass_tasks(samples), work, progress))
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command("glasses")
+def glasses_command(
+    out: Annotated[Path, typer.Option(help="Folder of the checkpoints.")],
+    potential: Annotated[str, typer.Option(help="Name or dotted path.")] = "diep",
+    samples: Annotated[int, typer.Option(min=1, help="Of each glass.")] = 2,
+) -> None:
+    """Glasses by melting and quenching."""
+    records = compute_glasses(out, potential, samples, _print)
+    typer.echo(f"{sum(not r.get('problem') for r in records)} of {len(records)} glasses are sound")
+
+
+def _print(name: str, done: int, total: int) -> None:
+    typer.echo(f"{name} {done}/{total}")
+
+
+if __name__ == "__main__":
+    app()
