@@ -31,6 +31,7 @@ from softlyte.datasets.writing import BuiltTable, content_checksum, csv_text, se
 FOUNDATION = {
     "conductivity_cited",
     "conductivity_obelix",
+    "crystal_parents",
     "crystal_volume",
     "decomposition_energy",
     "elastic_moduli",

@@ -19,6 +19,7 @@ from softlyte.datasets.writing import BuiltTable, write_table
 
 BUILDERS: Mapping[str, str] = {
     "conductivity_obelix": "obelix",
+    "crystal_parents": "obelix_crystals",
     "crystal_volume": "crabnet",
     "crystal_volume_other": "crabnet",
     "decomposition_energy": "crabnet",

@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from softlyte.screening.physics.potentials import PhysicsError
@@ -22,13 +23,17 @@ if TYPE_CHECKING:
 FMAX_EV_A = 0.02
 """Largest force on an atom, and on the cell, of a relaxed structure, eV/angstrom."""
 MAX_STEPS = 500
+OPTIMIZER = "LBFGS"
+"""ASE's; it needs half the steps of FIRE in the strained cells of Li2ZrCl6 and Li3InCl6."""
 NORM_STRAINS = (-0.01, -0.005, 0.005, 0.01)
 SHEAR_STRAINS = (-0.02, -0.01, 0.01, 0.02)
 """Strains of the 24 cells whose stresses are fitted."""
 EXPLODED = 1.5
-"""Volume after relaxation over that before, from which a structure fell apart; below its inverse it collapsed."""
+"""Volume after over before relaxation, from which a structure fell apart; below the inverse it collapsed."""
+GPA_PER_EV_A3 = 160.21766
+"""GPa in one eV per cubic angstrom (elementary charge of the SI, 2019)."""
 LEAST_R2 = 0.90
-"""Mean R2 of the linear fits of stress against strain, below which the tensor is not trusted."""
+"""R2 of stress against strain over all components together, below which the tensor is not trusted."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +72,11 @@ class Elastic:
     Attributes:
         tensor_gpa: [6, 6] Voigt.
         bulk_gpa, shear_gpa: Voigt-Reuss-Hill averages.
-        r2: mean coefficient of determination of the fits.
+        r2: coefficient of determination of the linear fits, all stress components together.
         lowest_eigenvalue_gpa: of the tensor; not positive means mechanically unstable.
     """
 
-    tensor_gpa: np.ndarray[Any, np.dtype[np.float64]]
+    tensor_gpa: NDArray[np.float64]
     bulk_gpa: float
     shear_gpa: float
     r2: float
@@ -98,7 +103,7 @@ def relax(
     max_steps: int = MAX_STEPS,
     relax_cell: bool = True,
 ) -> Relaxed:
-    """Relax ions, and the cell unless told otherwise, with ASE's FIRE.
+    """Relax ions, and the cell unless told otherwise.
 
     Args:
         structure: ordered.
@@ -114,7 +119,9 @@ def relax(
 
     if not structure.is_ordered:
         raise PhysicsError(f"{structure.composition.reduced_formula} has partial occupancies; order it first")
-    relaxer = RelaxCalc(calculator, fmax=fmax, max_steps=max_steps, relax_cell=relax_cell)
+    relaxer = RelaxCalc(
+        calculator, optimizer=OPTIMIZER, fmax=fmax, max_steps=max_steps, relax_cell=relax_cell
+    )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -153,6 +160,7 @@ def elastic(structure: Structure, calculator: Calculator) -> Elastic:
         relax_deformed_structures=True,
         units_GPa=True,
         r2_min=-1.0,
+        relax_calc_kwargs={"optimizer": OPTIMIZER},
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -163,9 +171,24 @@ def elastic(structure: Structure, calculator: Calculator) -> Elastic:
         tensor,
         float(found["bulk_modulus_vrh"]),
         float(found["shear_modulus_vrh"]),
-        float(found["r2_score_mean"]),
+        _r2(tensor, float(found["residuals_sum"])),
         lowest,
     )
+
+
+def _r2(tensor_gpa: NDArray[np.float64], residuals: float) -> float:
+    """Return the R2 of all fits together; single components that symmetry makes zero hold only noise.
+
+    Args:
+        tensor_gpa: [6, 6] fitted.
+        residuals: sum of squared residuals as matcalc gives it: eV2/A6 times one factor eV/A3 -> GPa.
+    """
+    # Sums of squared Voigt strains about zero; a shear strain counts twice in Voigt's notation.
+    normal, shear = (float(np.sum(np.square(s))) for s in (NORM_STRAINS, np.multiply(2.0, SHEAR_STRAINS)))
+    spread = np.array([normal] * 3 + [shear] * 3)
+    explained = float((tensor_gpa**2 * spread[:, None]).sum())
+    left = residuals * GPA_PER_EV_A3
+    return explained / (explained + left) if explained + left > 0 else 0.0
 
 
 class CpuClock:

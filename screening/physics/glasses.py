@@ -138,8 +138,8 @@ def melt_quench(
 ) -> Structure:
     """Return the cell after melting at constant volume and quenching at zero pressure; not yet relaxed.
 
-    Bussi's stochastic velocity rescaling in the melt, Berendsen's thermostat and barostat in the quench, whose
-    temperature falls linearly.
+    Bussi's stochastic velocity rescaling in the melt, Berendsen's thermostat and barostat in the quench,
+    whose temperature falls linearly.
 
     Args:
         structure: start, of a sensible density.

@@ -1,4 +1,4 @@
-"""Long jobs of many independent tasks: one result file per task, so that a killed job goes on where it was."""
+"""Long jobs of many independent tasks: one result file for each, so that a killed job goes on."""
 
 from __future__ import annotations
 

@@ -12,6 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
+from softlyte.datasets.build.artifacts import file_checksum
+from softlyte.screening.crystals.generate import read_crystals
+from softlyte.screening.crystals.substitution import Crystal
+from softlyte.screening.physics.crystal_labels import crystal_label, label_order
+from softlyte.screening.physics.elasticity import FMAX_EV_A, OPTIMIZER
 from softlyte.screening.physics.glasses import (
     GLASS_CELLS,
     glass_sample,
@@ -34,6 +39,8 @@ def potential_config(name: str) -> dict[str, str]:
         "version": potential.version(),
         "functional": potential.functional,
         "weights": potential.checksum(),
+        "optimizer": OPTIMIZER,
+        "fmax_ev_a": str(FMAX_EV_A),
     }
 
 
@@ -59,6 +66,34 @@ def compute_glasses(
     return list(folder.run(glass_tasks(samples), work, progress))
 
 
+def compute_crystals(
+    out: Path,
+    crystals: Path,
+    potential: str = "diep",
+    most: int | None = None,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Relax and strain crystals in the order of `label_order` and return the records, done or failed.
+
+    Args:
+        out: folder of the checkpoints; made if missing, continued if it holds some.
+        crystals: a crystals.jsonl of `softlyte crystals`.
+        potential: name or dotted path.
+        most: crystals to do; None for all.
+        progress: called with a name, done and total.
+    """
+    todo = label_order(read_crystals(crystals))[:most]
+    config = {"job": "crystals", **potential_config(potential), "crystals": file_checksum(crystals)}
+    folder = JobFolder(out, config)
+    calculator = load_calculator(potential)
+    folder.log(event="open", tasks=len(todo))
+
+    def work(crystal: Crystal) -> dict[str, Any]:
+        return crystal_label(crystal, calculator)
+
+    return list(folder.run([(crystal.name, crystal) for crystal in todo], work, progress))
+
+
 @app.callback()
 def _group() -> None:
     pass
@@ -73,6 +108,18 @@ def glasses_command(
     """Glasses by melting and quenching."""
     records = compute_glasses(out, potential, samples, _print)
     typer.echo(f"{sum(not r.get('problem') for r in records)} of {len(records)} glasses are sound")
+
+
+@app.command("crystals")
+def crystals_command(
+    crystals: Annotated[Path, typer.Argument(help="crystals.jsonl of `softlyte crystals`.")],
+    out: Annotated[Path, typer.Option(help="Folder of the checkpoints.")],
+    potential: Annotated[str, typer.Option(help="Name or dotted path.")] = "diep",
+    most: Annotated[int | None, typer.Option(min=1, help="Crystals to do; default: all.")] = None,
+) -> None:
+    """Crystals by substitution."""
+    records = compute_crystals(out, crystals, potential, most, _print)
+    typer.echo(f"{sum(not r.get('problem') for r in records)} of {len(records)} crystals are sound")
 
 
 def _print(name: str, done: int, total: int) -> None:

@@ -109,8 +109,8 @@ POTENTIALS = {
 def find_potential(name: str) -> Potential:
     """Return a shipped potential by name, or an ASE calculator by dotted path (`package.module.Name`).
 
-    What a dotted path names is called without arguments, with `device=` if that fails for want of it, and must
-    return an ASE calculator with forces and stress.
+    What a dotted path names is called without arguments on the CPU, with `device=` elsewhere, and must return
+    an ASE calculator with forces and stress.
 
     Raises:
         PhysicsError: unknown name, missing extra, or a path that leads nowhere.
@@ -122,7 +122,8 @@ def find_potential(name: str) -> Potential:
         return potential
     if "." not in name:
         raise PhysicsError(
-            f"there is no potential {name!r}; take {', '.join(POTENTIALS)} or the dotted path of an ASE calculator"
+            f"there is no potential {name!r}; take {', '.join(POTENTIALS)} or the dotted path of an ASE "
+            "calculator"
         )
     made = _resolve(name)
     return Potential(name, name.partition(".")[0], name, tuple, lambda device: _call(name, made, device))
@@ -159,7 +160,7 @@ def _resolve(path: str) -> Callable[..., Any]:
         raise PhysicsError(f"the calculator {path} cannot be imported ({error}); correct the path") from error
     if not callable(made):
         raise PhysicsError(f"{path} cannot be called; name a calculator class or a function that returns one")
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def _call(path: str, made: Callable[..., Any], device: str) -> Calculator:
@@ -171,4 +172,4 @@ def _call(path: str, made: Callable[..., Any], device: str) -> Calculator:
         ) from error
     if not hasattr(calculator, "get_property"):
         raise PhysicsError(f"{path} does not return an ASE calculator; correct the path")
-    return calculator  # type: ignore[no-any-return]
+    return calculator

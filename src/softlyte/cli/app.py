@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from softlyte.cli import (
     adapt,
     cost,
+    crystals,
     data,
     doctor,
     own_data,
@@ -69,6 +70,7 @@ data.app.command("add")(own_data.add)
 data.app.add_typer(own_data.app, name="own")
 app.add_typer(space.app, name="space")
 app.command("doctor")(doctor.command)
+app.command("crystals")(crystals.command)
 app.command("version")(version_verb.command)
 
 

@@ -1,0 +1,1 @@
+"""Candidates as crystals: parents, ionic substitution, structures for compositions."""
