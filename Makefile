@@ -1,8 +1,10 @@
 # make setup    create .venv and install Softlyte
 # make screen   run the default screening (writes screen-out/)
-# make test     install the test extras and run all tests
+# make test     install the test extras, run all tests and notebooks
 # make check    lint, types, import contract
 # make rebuild  rebuild the vendored tables from their published artifacts (into rebuilt/) and compare
+# make docs     build the documentation site into site/
+# make notebooks  write notebooks/*.ipynb from the texts beside them and run them, outputs kept
 # make train    retrain the shipped weights (about an hour and a half on 2 cores)
 
 PYTHON ?= python3
@@ -11,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 OUT ?= screen-out
 
-.PHONY: setup screen test check rebuild train clean
+.PHONY: setup screen test check rebuild docs notebooks train clean
 
 setup: $(VENV)/.installed
 
@@ -35,6 +37,7 @@ screen: setup
 
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout=180 notebooks
 
 check: $(VENV)/.tested
 	$(BIN)/ruff check
@@ -46,8 +49,15 @@ rebuild: setup
 	for name in $$($(BIN)/python -c 'from softlyte.datasets.build import BUILDERS; print(*BUILDERS)'); do \
 		$(BIN)/softlyte data build $$name --out rebuilt || exit 1; done
 
+docs: $(VENV)/.tested
+	$(BIN)/python -m mkdocs build --strict
+
+notebooks: $(VENV)/.tested
+	$(BIN)/jupytext --to ipynb --update notebooks/*.py
+	$(BIN)/python -m pytest --nbmake --overwrite notebooks
+
 train: setup
 	$(BIN)/softlyte train models/configs/composition.toml --out train-out
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist site notebooks/out
