@@ -50,7 +50,7 @@ rebuild: setup
 		$(BIN)/softlyte data build $$name --out rebuilt || exit 1; done
 
 docs: $(VENV)/.tested
-	$(BIN)/python -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 notebooks: $(VENV)/.tested
 	$(BIN)/jupytext --to ipynb --update notebooks/*.py

@@ -48,7 +48,7 @@ result = screen(
 # ## Where candidates fell, and why
 
 # %%
-pd.read_csv(OUT / "funnel.csv")
+pd.read_csv(OUT / "funnel.csv", keep_default_na=False)
 
 # %% [markdown]
 # ## The best rows

@@ -101,7 +101,8 @@ def desk(tmp_path: Path, made_up_run, monkeypatch: pytest.MonkeyPatch, predictor
     (tmp_path / "own_prices.csv").write_text(prices.body, encoding="utf-8")
     shutil.copytree(made_up_run(12), tmp_path / "my-run")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Predictor, "load", classmethod(lambda cls, folder=None, device="auto": predictor))
+    read = Predictor.load
+    monkeypatch.setattr(Predictor, "load", lambda where=None, device="auto": read(where, device) if where else predictor)
     return tmp_path
 
 
@@ -134,6 +135,9 @@ def given(document: Path, desk: Path) -> dict[str, object]:
     if document.name == "scale.md":
         small = ["screen", "doped-li2zrcl6", "--out", "big", *SMALL["screen"]]
         assert CliRunner().invoke(app, small).exit_code == 0
+    if document.name == "own-data.md":
+        measured = ["data", "add", "examples/measurements.csv", "--to", "my-data"]
+        assert CliRunner().invoke(app, measured).exit_code == 0
     if document.name == "spaces.md":
         # The file that the page explains, with the mistakes that the page shows the messages of.
         text = next(b.body for b in blocks(document) if b.kind == "toml")

@@ -129,14 +129,17 @@ def _cell(cell: dict[str, Any]) -> str:
     source = "".join(cell["source"])
     if cell["cell_type"] != "code":
         return source
-    return "\n\n".join([f"```python\n{source}\n```", *map(_output, cell.get("outputs", []))])
+    outputs = cell.get("outputs", [])
+    printed = "".join("".join(o["text"]) for o in outputs if o["output_type"] == "stream")
+    parts = [f"```python\n{source}\n```"]
+    if printed:
+        # What a progress bar overwrote is not shown.
+        lines = [line.rsplit("\r", 1)[-1] for line in printed.split("\n")]
+        parts.append("```text\n" + "\n".join(lines).rstrip() + "\n```")
+    return "\n\n".join([*parts, *(_output(o) for o in outputs if o["output_type"] != "stream")])
 
 
 def _output(output: dict[str, Any]) -> str:
-    if output["output_type"] == "stream":
-        # What a bar overwrote is not shown.
-        lines = [line.rsplit("\r", 1)[-1] for line in "".join(output["text"]).split("\n")]
-        return "```text\n" + "\n".join(lines).rstrip() + "\n```"
     data = output.get("data", {})
     if "image/png" in data:
         image = "".join(data["image/png"]).replace("\n", "")
