@@ -25,6 +25,7 @@ from softlyte.screening.physics.glasses import (
 )
 from softlyte.screening.physics.job_folder import JobFolder
 from softlyte.screening.physics.potentials import find_potential, load_calculator
+from softlyte.screening.physics.reference_labels import KnownPhase, competing_phases, phase_energy
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 
@@ -94,6 +95,29 @@ def compute_crystals(
     return list(folder.run([(crystal.name, crystal) for crystal in todo], work, progress))
 
 
+def compute_references(
+    out: Path, structures: Path, potential: str = "diep", progress: Progress | None = None
+) -> list[dict[str, Any]]:
+    """Relax the competing phases of a table of structures and return their energies, done or failed.
+
+    Args:
+        out: folder of the checkpoints; made if missing, continued if it holds some.
+        structures: Parquet, see `reference_labels.competing_phases`.
+        potential: name or dotted path.
+        progress: called with a name, done and total.
+    """
+    config = {"job": "references", **potential_config(potential), "structures": file_checksum(structures)}
+    folder = JobFolder(out, config)
+    todo = competing_phases(structures)
+    calculator = load_calculator(potential)
+    folder.log(event="open", tasks=len(todo))
+
+    def work(phase: KnownPhase) -> dict[str, Any]:
+        return phase_energy(phase, calculator)
+
+    return list(folder.run([(f"{p.formula}-{p.source_id}", p) for p in todo], work, progress))
+
+
 @app.callback()
 def _group() -> None:
     pass
@@ -120,6 +144,17 @@ def crystals_command(
     """Crystals by substitution."""
     records = compute_crystals(out, crystals, potential, most, _print)
     typer.echo(f"{sum(not r.get('problem') for r in records)} of {len(records)} crystals are sound")
+
+
+@app.command("references")
+def references_command(
+    structures: Annotated[Path, typer.Argument(help="Parquet with mp_id, formula, energy and cif.")],
+    out: Annotated[Path, typer.Option(help="Folder of the checkpoints.")],
+    potential: Annotated[str, typer.Option(help="Name or dotted path.")] = "diep",
+) -> None:
+    """Known phases that compete on hulls."""
+    records = compute_references(out, structures, potential, _print)
+    typer.echo(f"{sum(not r.get('problem') for r in records)} of {len(records)} phases are sound")
 
 
 def _print(name: str, done: int, total: int) -> None:
