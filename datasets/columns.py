@@ -140,6 +140,56 @@ CURRENCY_COLUMNS = ("currency", "cost_currency_kg", "cost_currency_l")
 CANDIDATE_COLUMNS = ("rank", *PREDICT_COLUMNS, "pareto_front", "precursor_route")
 """Columns of `candidates.csv`, in order."""
 
+VERIFIED_COLUMNS = (
+    "structure",
+    "formula",
+    "parent",
+    "verify_status",
+    "atoms",
+    "verified_youngs_modulus_gpa",
+    "verified_bulk_modulus_gpa",
+    "verified_shear_modulus_gpa",
+    "verified_modulus_spread",
+    "verified_volume_change",
+    "verified_density_g_cm3",
+    "verified_formation_energy_ev_atom",
+    "verified_e_above_hull_ev_atom",
+    "verified_hull_spread_ev_atom",
+    "verified_reduction_v",
+    "verified_oxidation_v",
+    "verified_potentials",
+    "network_check",
+    "verify_notes",
+)
+"""Columns of `softlyte verify`, one row for each structure, in order."""
+
+VERIFIED_POTENTIAL_COLUMNS = (
+    "structure",
+    "formula",
+    "potential",
+    "verify_status",
+    "topology",
+    "atoms",
+    "verified_youngs_modulus_gpa",
+    "verified_bulk_modulus_gpa",
+    "verified_shear_modulus_gpa",
+    "elastic_r2",
+    "verified_volume_change",
+    "verified_density_g_cm3",
+    "verified_formation_energy_ev_atom",
+    "verified_e_above_hull_ev_atom",
+    "verified_reduction_v",
+    "verified_oxidation_v",
+    "missing_phases",
+    "verify_notes",
+)
+"""Columns of the table of `softlyte verify` with one row for each structure and potential, in order."""
+
+MERGED_VERIFIED_COLUMNS = tuple(
+    name for name in VERIFIED_COLUMNS if name not in ("structure", "formula", "atoms")
+)
+"""Columns that `screen --verify` adds to `candidates.csv`; empty for candidates that were not verified."""
+
 PHASES = ("crystal", "glass")
 """Phases a composition is predicted as; the position is the code used in arrays."""
 
@@ -158,6 +208,7 @@ def column_guide() -> str:
     """Return the vocabulary of all results as a Markdown table (docs/columns.md)."""
     lines = ["| column | unit | meaning |", "|---|---|---|"]
     more = ("mp_id", *WINDOW_COLUMNS, *INTERFACE_COLUMNS, *PROFILE_COLUMNS, *COST_COLUMNS, *CURRENCY_COLUMNS)
+    more += (*VERIFIED_COLUMNS, *VERIFIED_POTENTIAL_COLUMNS)
     for name in dict.fromkeys((*CANDIDATE_COLUMNS, *more)):
         column = COLUMNS.get(name)
         if column is not None:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from pymatgen.core import Composition, Structure
+from pymatgen.core import Composition, Species, Structure
 
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import Compositions
 from softlyte.featurize.crystal_files import CrystalFailure
+from softlyte.screening.crystals.ordering import OrderingError, charge_of, oxidation_states
 from softlyte.screening.crystals.parents import Parent, parents_from_files, shipped_parents
 from softlyte.screening.crystals.substitution import (
     PER_FORMULA,
@@ -29,6 +30,9 @@ from softlyte.screening.space import load_space
 CRYSTALS_FILE, SUMMARY_FILE, CIF_FOLDER = "crystals.jsonl", "crystals.csv", "cif"
 
 Progress = Callable[[str, int, int], None]
+
+SALT_THRESHOLD = 1e-5
+"""Least likelihood of a competing phase: it exists, and its likeliest structure is wanted whatever it is."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,31 @@ def crystals_of(formula: str, per_formula: int | None = PER_FORMULA) -> tuple[Cr
     reduced = _reduced(formula)
     palette = Palette.of_space(load_space())
     return _substituted(shipped_parents().parents, palette, THRESHOLD, per_formula, [reduced], None).crystals
+
+
+def salts_of(formula: str, per_formula: int | None = PER_FORMULA) -> tuple[Crystal, ...]:
+    """Return the likeliest crystals of any salt, with or without a mobile ion, from the shipped parents.
+
+    Its ions are those of pymatgen's likeliest neutral oxidation states; empty if there are none.
+    """
+    composition = Composition(_reduced(formula))
+    try:
+        states = oxidation_states(composition)
+    except OrderingError:
+        return ()
+    ions = tuple(Species(symbol, charge) for symbol, charge in states.items())
+    palette = Palette(
+        (), tuple(s for s in ions if charge_of(s) > 0), tuple(s for s in ions if charge_of(s) < 0)
+    )
+    found = substitute(
+        shipped_parents().parents,
+        palette,
+        SALT_THRESHOLD,
+        per_formula,
+        composition.reduced_formula,
+        electrolyte=False,
+    )
+    return found.crystals
 
 
 def _substituted(

@@ -130,12 +130,12 @@ def patterns(parent: Parent) -> Iterator[tuple[Group, ...]]:
 
 
 def assignments(
-    groups: Sequence[Group], palette: Palette, threshold: float = THRESHOLD
+    groups: Sequence[Group], palette: Palette, threshold: float = THRESHOLD, electrolyte: bool = True
 ) -> Iterator[tuple[tuple[Species, ...], float]]:
     """Yield neutral fillings of the groups that hold a mobile ion and a halide, with their likelihood.
 
     Cation sites take mobile ions and cations, anion sites anions. The likelihood is the product over the
-    groups, a split element's counting once by its sites.
+    groups, a split element's counting once by its sites. Without `electrolyte` any neutral salt will do.
     """
     sizes = [len(group.sites) for group in groups]
     total = Counter[Species]()
@@ -146,14 +146,16 @@ def assignments(
         pool = palette.anions if charge_of(group.old) < 0 else (*palette.mobile, *palette.cations)
         weighed = ((s, relative_likelihood(s, group.old) ** (size / total[group.old])) for s in pool)
         options.append([(s, p) for s, p in weighed if p >= threshold])
-    yield from _fillings(groups, sizes, options, palette, threshold, (), 1.0, 0.0)
+    for filling, likelihood in _fillings(groups, sizes, options, threshold, (), 1.0, 0.0):
+        halide = any(s.symbol in HALOGENS for s in filling)
+        if not electrolyte or (halide and any(s in palette.mobile for s in filling)):
+            yield filling, likelihood
 
 
 def _fillings(
     groups: Sequence[Group],
     sizes: Sequence[int],
     options: Sequence[Sequence[tuple[Species, float]]],
-    palette: Palette,
     threshold: float,
     chosen: tuple[Species, ...],
     likelihood: float,
@@ -162,8 +164,7 @@ def _fillings(
     """Yield the ways to go on from the groups that are filled, most of which end early."""
     place = len(chosen)
     if place == len(groups):
-        if any(s in palette.mobile for s in chosen) and any(s.symbol in HALOGENS for s in chosen):
-            yield chosen, likelihood
+        yield chosen, likelihood
         return
     last = place == len(groups) - 1
     apart = groups[place].split_from
@@ -172,9 +173,7 @@ def _fillings(
         sum_so_far = charge + charge_of(species) * sizes[place]
         if reached < threshold or (last and sum_so_far != 0) or (apart >= 0 and chosen[apart] == species):
             continue
-        yield from _fillings(
-            groups, sizes, options, palette, threshold, (*chosen, species), reached, sum_so_far
-        )
+        yield from _fillings(groups, sizes, options, threshold, (*chosen, species), reached, sum_so_far)
 
 
 @lru_cache(maxsize=1)
@@ -258,6 +257,7 @@ def substitute(
     per_formula: int | None = PER_FORMULA,
     formula: str | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    electrolyte: bool = True,
 ) -> Substituted:
     """Return the crystals that substitution in the parents gives, in an order that is always the same.
 
@@ -268,8 +268,9 @@ def substitute(
         per_formula: likeliest different structures of each composition to keep; None for all.
         formula: only crystals of this composition; None for all.
         progress: called with a name, done and total.
+        electrolyte: only crystals with a mobile ion and a halide.
     """
-    choices = _choices(parents, palette, threshold, formula)
+    choices = _choices(parents, palette, threshold, formula, electrolyte)
     left_out = Counter[str]()
     crystals: list[Crystal] = []
     for number, (reduced, found) in enumerate(sorted(choices.items())):
@@ -280,14 +281,14 @@ def substitute(
 
 
 def _choices(
-    parents: Sequence[Parent], palette: Palette, threshold: float, formula: str | None
+    parents: Sequence[Parent], palette: Palette, threshold: float, formula: str | None, electrolyte: bool
 ) -> dict[str, list[_Choice]]:
     """Return every filling of every parent by reduced formula, likeliest first."""
     wanted = None if formula is None else Composition(formula).reduced_formula
     choices: dict[str, list[_Choice]] = defaultdict(list)
     for parent in parents:
         for groups in patterns(parent):
-            for species, likelihood in assignments(groups, palette, threshold):
+            for species, likelihood in assignments(groups, palette, threshold, electrolyte):
                 amounts: dict[str, float] = defaultdict(float)
                 for group, filled in zip(groups, species, strict=True):
                     amounts[filled.symbol] += len(group.sites)

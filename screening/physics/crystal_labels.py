@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Composition
 
-from softlyte.screening.crystals.generate import plain_structure
 from softlyte.screening.crystals.substitution import Crystal
-from softlyte.screening.physics.elasticity import CpuClock, elastic, relax
+from softlyte.screening.physics.examine import examine
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -30,33 +29,8 @@ def crystal_label(crystal: Crystal, calculator: Calculator) -> dict[str, Any]:
     Raises:
         PhysicsError: an element that the potential does not know.
     """
-    clock = CpuClock()
-    relaxed = relax(crystal.structure, calculator)
-    record: dict[str, Any] = {
-        "name": crystal.name,
-        "formula": crystal.formula,
-        "parent": crystal.parent,
-        "atoms": len(relaxed.structure),
-        "energy_ev_atom": relaxed.energy_ev_atom,
-        "volume_a3_atom": relaxed.structure.volume / len(relaxed.structure),
-        "density_g_cm3": float(relaxed.structure.density),
-        "volume_change": relaxed.volume_change,
-        "max_force_ev_a": relaxed.max_force_ev_a,
-        "problem": relaxed.problem,
-        "structure": plain_structure(relaxed.structure),
-    }
-    if not relaxed.problem:
-        found = elastic(relaxed.structure, calculator)
-        record |= {
-            "bulk_modulus_gpa": found.bulk_gpa,
-            "shear_modulus_gpa": found.shear_gpa,
-            "youngs_modulus_gpa": found.youngs_gpa,
-            "elastic_r2": found.r2,
-            "elastic_lowest_gpa": found.lowest_eigenvalue_gpa,
-            "elastic_tensor_gpa": found.tensor_gpa.round(4).tolist(),
-            "problem": found.problem,
-        }
-    return record | {"cpu_s": clock.seconds()}
+    named = {"name": crystal.name, "formula": crystal.formula, "parent": crystal.parent}
+    return named | examine(crystal.structure, calculator)
 
 
 def label_order(crystals: Sequence[Crystal]) -> list[Crystal]:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from pymatgen.core import Composition, Element, Lattice, Structure
 
 from softlyte.datasets.build.obelix import ANION_RADII_A
-from softlyte.screening.physics.elasticity import CpuClock, elastic, relax
+from softlyte.screening.physics.elasticity import CpuClock, relax
+from softlyte.screening.physics.examine import examine
 from softlyte.screening.physics.potentials import PhysicsError
 
 if TYPE_CHECKING:
@@ -219,32 +220,8 @@ def glass_sample(
     # A few steps bring the random cell to the density and the neighbours of a liquid.
     packed = relax(start, calculator, fmax=0.5, max_steps=100).structure
     quenched = melt_quench(packed, calculator, rng, schedule)
-    relaxed = relax(quenched, calculator)
-    record: dict[str, Any] = {
-        "formula": Composition(formula).reduced_formula,
-        "cell": formula,
-        "seed": seed,
-        "atoms": len(relaxed.structure),
-        "energy_ev_atom": relaxed.energy_ev_atom,
-        "volume_a3_atom": relaxed.structure.volume / len(relaxed.structure),
-        "density_g_cm3": float(relaxed.structure.density),
-        "max_force_ev_a": relaxed.max_force_ev_a,
-        "converged": relaxed.converged,
-        "problem": relaxed.problem,
-        "structure": relaxed.structure.as_dict(),
-    }
-    if not relaxed.problem:
-        found = elastic(relaxed.structure, calculator)
-        record |= {
-            "bulk_modulus_gpa": found.bulk_gpa,
-            "shear_modulus_gpa": found.shear_gpa,
-            "youngs_modulus_gpa": found.youngs_gpa,
-            "elastic_r2": found.r2,
-            "elastic_lowest_gpa": found.lowest_eigenvalue_gpa,
-            "elastic_tensor_gpa": found.tensor_gpa.round(4).tolist(),
-            "problem": found.problem,
-        }
-    return record | {"cpu_s": clock.seconds()}
+    named = {"formula": Composition(formula).reduced_formula, "cell": formula, "seed": seed}
+    return named | examine(quenched, calculator) | {"cpu_s": clock.seconds()}
 
 
 def glass_tasks(samples: int, formulas: Sequence[str] = GLASS_CELLS) -> list[tuple[str, tuple[str, int]]]:

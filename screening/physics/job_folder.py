@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +20,11 @@ from softlyte.datasets.writing import write_bytes
 CONFIG_FILE, LOG_FILE, RESULTS = "job.json", "log.jsonl", "results"
 
 _SAFE = re.compile(r"[^A-Za-z0-9._+-]")
+
+
+def safe_name(text: str) -> str:
+    """Return a text as a file name."""
+    return _SAFE.sub("_", text)
 
 
 class JobFolder:
@@ -40,8 +50,16 @@ class JobFolder:
         if not path.exists():
             write_bytes(path, (json.dumps(wanted, indent=1) + "\n").encode())
 
+    @staticmethod
+    def config_of(folder: Path) -> Any:
+        """Return the configuration of a job's folder, None if it holds none that can be read."""
+        try:
+            return json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
     def _path(self, key: str) -> Path:
-        return self.folder / RESULTS / f"{_SAFE.sub('_', key)}.json"
+        return self.folder / RESULTS / f"{safe_name(key)}.json"
 
     def load(self, key: str) -> dict[str, Any] | None:
         """Return the result of a task, None if it has not been done."""
@@ -84,13 +102,113 @@ class JobFolder:
             record = self.load(key)
             if record is None:
                 self.log(event="start", task=key)
-                try:
-                    record = {"key": key, **work(argument)}
-                except Exception as error:  # one structure's failure is a result of its own
-                    said = " ".join(str(error).split())[:300]
-                    record = {"key": key, "problem": f"{type(error).__name__}: {said}"}
+                record = {"key": key, **_guarded(work, argument)}
                 self.save(key, record)
                 self.log(event="done", task=key, problem=record.get("problem", ""))
             if progress is not None:
                 progress("tasks", number + 1, len(tasks))
             yield record
+
+    def run_parallel(
+        self,
+        tasks: Sequence[tuple[str, Any]],
+        work: Callable[[Any], Mapping[str, Any]],
+        workers: int,
+        progress: Callable[[str, int, int], None] | None = None,
+        stage: str = "tasks",
+    ) -> dict[str, dict[str, Any]]:
+        """Do what is not done yet in several processes and return every task's result by key.
+
+        Each process computes with one thread. A result is on disk before the next task of its process begins.
+
+        Args:
+            tasks: (key, argument); keys are unique, arguments can be pickled.
+            work: a function of a module, from an argument to a record of JSON types.
+            workers: processes; 1 computes in this one.
+            progress: called with the stage's name, done and total.
+            stage: name of the stage.
+
+        Raises:
+            UserError: a process died, which what is finished survives.
+        """
+        results: dict[str, dict[str, Any]] = {}
+        todo = []
+        for key, argument in tasks:
+            record = self.load(key)
+            if record is None:
+                todo.append((key, argument))
+            else:
+                results[key] = record
+
+        def keep(key: str, record: Mapping[str, Any]) -> None:
+            results[key] = {"key": key, **record}
+            self.save(key, results[key])
+            self.log(event="done", task=key, problem=record.get("problem", ""))
+            if progress is not None:
+                progress(stage, len(results), len(tasks))
+
+        if progress is not None and tasks:
+            progress(stage, len(results), len(tasks))
+        if workers == 1 or len(todo) == 1:
+            for key, argument in todo:
+                keep(key, _guarded(work, argument))
+        elif todo:
+            _in_processes(todo, work, workers, keep)
+        # In the order of the tasks, whatever finished first.
+        return {key: results[key] for key, _ in tasks}
+
+
+def _guarded(work: Callable[[Any], Mapping[str, Any]], argument: Any) -> Mapping[str, Any]:
+    """Return a task's record; an exception of one structure is a result of its own."""
+    try:
+        return work(argument)
+    except Exception as error:
+        said = " ".join(str(error).split())[:300]
+        return {"problem": f"{type(error).__name__}: {said}"}
+
+
+def _in_processes(
+    todo: Sequence[tuple[str, Any]],
+    work: Callable[[Any], Mapping[str, Any]],
+    workers: int,
+    keep: Callable[[str, Mapping[str, Any]], None],
+) -> None:
+    # Started anew, not forked: a fork of a process with threads (torch's) may hang.
+    context = multiprocessing.get_context("spawn")
+    with one_thread_each(), ProcessPoolExecutor(workers, mp_context=context) as pool:
+        waiting = {pool.submit(_guarded, work, argument): key for key, argument in todo}
+        try:
+            for future in as_completed(waiting):
+                keep(waiting[future], future.result())
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a process that computed died, probably for want of memory; what is finished is kept: run "
+                "the same command again, with --workers 1 if it happens again"
+            ) from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Let processes that are started in the block compute with one thread and keep memory that they freed.
+
+    Potentials allocate and free large arrays in every step; giving them back to the system each time costs
+    up to half of the time.
+    """
+    wanted = {
+        "OMP_NUM_THREADS": "1",
+        "MALLOC_MMAP_THRESHOLD_": "4000000000",
+        "MALLOC_TRIM_THRESHOLD_": "8000000000",
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

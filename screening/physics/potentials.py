@@ -131,6 +131,12 @@ def find_potential(name: str) -> Potential:
 
 def load_calculator(name: str, device: str = "cpu") -> Calculator:
     """Return the ASE calculator of a potential on a device; arguments and errors as for `find_potential`."""
+    check_device(device)
+    return find_potential(name).load(device)
+
+
+def check_device(device: str) -> None:
+    """Raise PhysicsError if potentials cannot run on a device."""
     if device not in ("cpu", "cuda"):
         raise PhysicsError(f"there is no device {device!r} for a potential; take cpu or cuda")
     if device == "cuda":
@@ -138,7 +144,6 @@ def load_calculator(name: str, device: str = "cpu") -> Calculator:
 
         if not torch.cuda.is_available():
             raise PhysicsError("this machine has no CUDA device that torch can use; take --device cpu")
-    return find_potential(name).load(device)
 
 
 def missing_extra(package: str) -> str:

@@ -72,7 +72,7 @@ def competing_phases(table: Path, framework: Sequence[str] = FRAMEWORK) -> list[
         rank = _rank(elements, framework)
         if rank is None or (len(elements) > 1 and decomposition.get(row.formula, 0.0) > NEAR_HULL_EV_ATOM):
             continue
-        structure = Structure.from_str(row.cif, fmt="cif").get_primitive_structure()
+        structure = Structure.from_str(str(row.cif), fmt="cif").get_primitive_structure()
         if structure.is_ordered and len(structure) <= MOST_SITES:
             phase = KnownPhase(str(row.formula), str(row.mp_id), structure)
             wanted.append(((rank, len(structure)), phase))

@@ -25,6 +25,7 @@ from softlyte.cli import (
     space,
     train,
     tune,
+    verify,
     window,
 )
 from softlyte.cli import version as version_verb
@@ -71,6 +72,7 @@ data.app.add_typer(own_data.app, name="own")
 app.add_typer(space.app, name="space")
 app.command("doctor")(doctor.command)
 app.command("crystals")(crystals.command)
+app.command("verify")(verify.command)
 app.command("version")(version_verb.command)
 
 
