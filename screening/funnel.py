@@ -114,6 +114,8 @@ def screen(
     costing: Costing | None = None,
     exhaustive: bool = False,
     report: bool = True,
+    verify: int = 0,
+    verify_device: str = "cpu",
 ) -> ScreenResult:
     """Screen a space (or own candidates) and write the ranked ones into a folder.
 
@@ -139,6 +141,9 @@ def screen(
         exhaustive: ask the networks of every candidate; else, of a large space, those that a student of the
             networks puts first (`softlyte.screening.shortlist`).
         report: also write report.html, the page of `softlyte.screening.report`.
+        verify: first candidates that universal potentials check (`softlyte.screening.physics`); their columns
+            are merged into candidates.csv, which is ranked anew. 0 for none.
+        verify_device: "cpu" or "cuda", for the potentials.
 
     Raises:
         UserError: space, candidates, targets, weights or folder cannot be used.
@@ -150,6 +155,7 @@ def screen(
             raise InputError(f"{name} is {count}; give a number of candidates from 1 up")
     if space is not None and candidates is not None:
         raise InputError("a space and a file of candidates were given; give one of them")
+    check = _physics(verify, verify_device)
     aims = targets if isinstance(targets, Targets) else load_targets(targets)
     reckoned = default_costing() if costing is None else costing
     rows = None if candidates is None else read_rows(candidates)
@@ -167,6 +173,7 @@ def screen(
         "limit": limit,
         "seed": seed,
         "exhaustive": exhaustive,
+        **({"verify": check} if check else {}),
         "cost_ceiling_usd_kg": None if loaded is None else cost_ceiling(aims, reckoned),
         "device": str(getattr(model, "device", device)),
         "weights_sha256": model.weights_sha256,
@@ -191,6 +198,19 @@ def screen(
     # After the record is finished: whatever happens to the page, the results stand.
     page = write_report(folder) if report else None
     return ScreenResult(folder, *result, rejected, page)
+
+
+def _physics(count: int, device: str) -> dict[str, Any]:
+    """Return how the physics check is set, for the record; refuses before any work what cannot be done."""
+    if count < 0:
+        raise InputError(f"verify is {count}; give a number of candidates, 0 for none")
+    if not count:
+        return {}
+    from softlyte.screening.physics.potentials import POTENTIALS, check_device, find_potential
+
+    check_device(device)
+    weights = {name: find_potential(name).checksum() for name in POTENTIALS}
+    return {"candidates": count, "device": device, "weights": weights}
 
 
 def _source(space: Space | None, inputs: Inputs | None, limit: int | None, seed: int) -> tuple[Source, int]:
@@ -234,6 +254,20 @@ def _run(
                 settled = settled_ranks(table["p_all_targets"].to_numpy()[:top], selection.left_behind)
     funnel += tier_rows("hull", chosen, {})
     best = table.head(top)
+    if config.get("verify") and len(best):
+        from softlyte.screening.physics.rerank import VERIFY_FOLDER, verified_ranking
+
+        with record.timed("verify"):
+            best = verified_ranking(
+                best,
+                config["verify"]["candidates"],
+                record.folder / VERIFY_FOLDER,
+                stage.model,
+                stage.targets,
+                stage.costing,
+                config["verify"]["device"],
+                progress=show,
+            )
     outranked = f"ranked below the best {top}"
     funnel += tier_rows("decision", chosen, {outranked: chosen - len(best)})
     with record.timed("export"):

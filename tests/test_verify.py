@@ -16,9 +16,15 @@ from pymatgen.core import Lattice, Structure
 from typer.testing import CliRunner
 
 from softlyte.cli.app import app
-from softlyte.datasets.columns import VERIFIED_COLUMNS, VERIFIED_POTENTIAL_COLUMNS
+from softlyte.datasets.columns import MERGED_VERIFIED_COLUMNS, VERIFIED_COLUMNS, VERIFIED_POTENTIAL_COLUMNS
 from softlyte.datasets.enthalpies import load_experimental_enthalpies
 from softlyte.datasets.errors import UserError
+from softlyte.datasets.formulas import Compositions
+from softlyte.models.predictor import Predictor
+from softlyte.screening.costing import default_costing
+from softlyte.screening.evaluate import default_hull, evaluate
+from softlyte.screening.funnel import screen
+from softlyte.screening.physics import rerank
 from softlyte.screening.physics.competing import PotentialHull, competing_formulas
 from softlyte.screening.physics.elasticity import Elastic, Relaxed
 from softlyte.screening.physics.glasses import cell_composition, glass_tasks, random_cell, sample_rng
@@ -26,6 +32,7 @@ from softlyte.screening.physics.job_folder import JobFolder
 from softlyte.screening.physics.potentials import PhysicsError, check_device, find_potential
 from softlyte.screening.physics.verdict import by_potential_table, place_on_hull, verified_table
 from softlyte.screening.physics.verify import read_subjects, verify
+from softlyte.screening.targets import load_targets
 
 ROCK_SALT = Structure.from_spacegroup(
     "Fm-3m", Lattice.cubic(5.13), ["Li", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
@@ -298,3 +305,80 @@ def test_one_crystal_under_diep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "out" / "tasks" / "results" / "LiCl-diep.json").unlink()
     verify([tmp_path / "LiCl.cif"], tmp_path / "out", potentials=["diep"], workers=1)
     assert (tmp_path / "out" / "verified.csv").read_bytes() == before
+
+
+# --- a ranking after the check --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def screened(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path) -> tuple[Predictor, pd.DataFrame]:
+    folder = tmp_path_factory.mktemp("screened")
+    (folder / "mine.csv").write_text("formula\nLiAlCl4\nLi3YCl6\nLi2ZrCl6\n")
+    predictor = Predictor.load(tiny_weights, "cpu")
+    result = screen(candidates=folder / "mine.csv", out=folder / "run", predictor=predictor, report=False)
+    return predictor, result.candidates
+
+
+def checked(formulas: list[str], **values: float) -> pd.DataFrame:
+    table = pd.DataFrame({name: [np.nan] * len(formulas) for name in VERIFIED_COLUMNS}, dtype=object)
+    table["formula"], table["structure"], table["verify_status"] = formulas, formulas, "ok"
+    for name in VERIFIED_COLUMNS:
+        if name.startswith("verified_") and name != "verified_potentials":
+            table[name] = table[name].astype(float)
+    for name, value in values.items():
+        table[f"verified_{name}"] = value
+    return table
+
+
+@pytest.mark.parametrize(("above_hull", "sign"), [(0.4, -1), (-0.02, 1)])
+def test_what_the_potentials_say_moves_the_ranking(
+    screened: tuple[Predictor, pd.DataFrame],
+    above_hull: float,
+    sign: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    predictor, ranked = screened
+    name = "Li3YCl6"
+    table = checked([name], e_above_hull_ev_atom=above_hull, hull_spread_ev_atom=0.01)
+    monkeypatch.setattr(rerank, "subjects_from_compositions", lambda formulas: [])
+    monkeypatch.setattr(rerank, "verify_subjects", lambda *a, **k: SimpleNamespace(verified=table))
+    targets = load_targets()
+    merged = rerank.verified_ranking(ranked, 2, tmp_path, predictor, targets, default_costing())
+    before = ranked.set_index(["formula", "phase"])["p_all_targets"]
+    after = merged.set_index(["formula", "phase"])["p_all_targets"]
+    for phase in ("crystal", "glass"):
+        if (name, phase) in before.index:
+            assert sign * (after[name, phase] - before[name, phase]) > 0
+    # The others keep theirs, and the order is that of the new probabilities.
+    assert after["LiAlCl4", "crystal"] == before["LiAlCl4", "crystal"]
+    assert list(merged["rank"]) == list(range(1, len(merged) + 1))
+    assert merged["p_all_targets"].is_monotonic_decreasing
+    assert (merged["verify_status"] == "ok").sum() == (merged["formula"] == name).sum()
+
+
+def test_verified_moduli_count_for_crystals_only(screened: tuple[Predictor, pd.DataFrame]) -> None:
+    predictor, ranked = screened
+    rows = ranked[ranked["formula"] == "LiAlCl4"].copy()
+    values = {"bulk_modulus_gpa": 20.0, "shear_modulus_gpa": 10.0}
+    for name in MERGED_VERIFIED_COLUMNS:
+        rows[name] = values.get(name.removeprefix("verified_"), np.nan)
+    compositions = Compositions.from_formulas(rows["formula"])
+    phase = rows["phase"].map(["crystal", "glass"].index).to_numpy(np.uint8)
+    known = evaluate(compositions, phase, predictor, default_hull())
+    found = rerank.potential_overrides(rows, known)
+    youngs = found["youngs_modulus_gpa"].median()
+    before = known.assessment.predictions["youngs_modulus_gpa"].median()
+    for row, glass in enumerate(phase):
+        expected = before[row] if glass else 9 * 20 * 10 / (60 + 10)
+        assert youngs[row] == pytest.approx(expected, rel=1e-6)
+    hull = known.assessment.predictions["e_above_hull_ev_atom"].median()
+    assert found["e_above_hull_ev_atom"].median() == pytest.approx(hull)
+
+
+def test_screen_refuses_a_check_without_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(PhysicsError, match="install the extra"):
+        screen(out=tmp_path, verify=3)
+    with pytest.raises(UserError, match="verify is -1"):
+        screen(out=tmp_path, verify=-1)

@@ -24,6 +24,7 @@ from softlyte.datasets.formulas import symbols
 from softlyte.featurize.crystal_files import read_crystal_files
 from softlyte.screening.crystals.generate import crystals_of, plain_structure, read_crystals
 from softlyte.screening.crystals.ordering import ordered
+from softlyte.screening.evaluate import PropertyPredictor
 from softlyte.screening.export import atomic_text, write_csv
 from softlyte.screening.inputs import RejectedRow, check_rows, read_rows, rows_from_formulas
 from softlyte.screening.physics.competing import References, competing_formulas, normal
@@ -231,8 +232,9 @@ def verify_subjects(
     overwrite: bool = False,
     progress: Progress | None = None,
     rejected: Sequence[RejectedRow] = (),
+    predictor: PropertyPredictor | None = None,
 ) -> VerifyResult:
-    """Verify subjects that are already read; arguments as for `verify`."""
+    """Verify subjects that are already read; arguments as for `verify`, or a predictor for `weights`."""
     if not potentials or len(set(potentials)) < len(potentials):
         raise UserError("each potential is given once, and at least one; correct --potential")
     if workers < 1:
@@ -246,7 +248,7 @@ def verify_subjects(
         "device": device,
         "subjects": _checksum([(s.name, s.formula, _plain(s.structures)) for s in subjects]),
         "references": _checksum(_plain(references)),
-        "weights": None if weights is None else str(weights),
+        "weights": str(weights) if predictor is None else predictor.weights_sha256,
     }
     record = open_run(out, config, overwrite)
     try:
@@ -258,7 +260,7 @@ def verify_subjects(
         chosen = run.chosen(subjects)
         records = run.examined(chosen)
         verdicts = run.judged(chosen, records, [References(p, references) for p in loaded])
-        network = _network(subjects, weights)
+        network = _network(subjects, weights, predictor)
         verified = verified_table(subjects, verdicts, network)
         detail = by_potential_table(verdicts)
         (out / STRUCTURES_FOLDER).mkdir(exist_ok=True)
@@ -366,8 +368,12 @@ def _checksum(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def _network(subjects: Sequence[Subject], weights: Path | str | None) -> pd.DataFrame:
+def _network(
+    subjects: Sequence[Subject], weights: Path | str | None, predictor: PropertyPredictor | None
+) -> pd.DataFrame:
     """Return the networks' predictions of the subjects as crystals, by formula; without those it refuses."""
     formulas = list(dict.fromkeys(subject.formula for subject in subjects))
-    frame, _ = predict_rows(rows_from_formulas(formulas), phase="crystal", weights=weights, device="cpu")
+    frame, _ = predict_rows(
+        rows_from_formulas(formulas), phase="crystal", predictor=predictor, weights=weights, device="cpu"
+    )
     return frame.set_index("formula")

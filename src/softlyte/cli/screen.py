@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -74,6 +74,11 @@ def command(
         typer.Option("--exhaustive", help="Ask the networks of every candidate, however large the space."),
     ] = False,
     report: Annotated[bool, typer.Option(help="Write report.html, the page of softlyte report.")] = True,
+    verify: Annotated[
+        int,
+        typer.Option(min=0, help="First candidates that potentials check; needs softlyte[physics]."),
+    ] = 0,
+    verify_device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where the potentials run.")] = "cpu",
     route: options.Route = "mechanochemical",
     prices: options.Prices = None,
     date: options.PriceDate = None,
@@ -117,6 +122,8 @@ def command(
             costing=costing,
             exhaustive=exhaustive,
             report=report,
+            verify=verify,
+            verify_device=verify_device,
         )
     if as_json:
         print_json(result.to_dict())
