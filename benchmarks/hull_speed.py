@@ -93,11 +93,16 @@ def main() -> None:
         # Any energies do: the work does not depend on them.
         level = np.repeat((result.hull_energy_ev_atom + 0.02)[None], 5, axis=0)
         energy = PropertyPrediction(level, np.full(level.shape, 0.1))
-        for named in (False, True):
+        volts = np.ones_like(level)
+        heads = PropertyPrediction(volts, 0.2 * volts), PropertyPrediction(4 * volts, 0.2 * volts)
+        for what, said, named in (
+            ("distributions of both through the hull, warm", None, False),
+            ("the same, judged by the trees", heads, False),
+            ("and with the products named", heads, True),
+        ):
             hulls = store(HullCache(checksum, Path(folder)))
             start = time.process_time()
-            stability(compositions, energy, hulls, named=named)
-            what = "and with the products named" if named else "distributions of both through the hull, warm"
+            stability(compositions, energy, hulls, named=named, heads=said)
             times[what] = (time.process_time() - start) / count
         sample = np.linspace(0, count - 1, chosen.pymatgen).astype(np.int64)
         warm = store(HullCache(checksum, Path(folder)))

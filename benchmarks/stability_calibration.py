@@ -1,12 +1,13 @@
-"""Stability and windows of unexplored chemical systems: calibration and baselines; sections of RESULTS.md.
+"""Stability and windows of phases nobody has computed: calibration and baselines; sections of RESULTS.md.
 
     softlyte train models/configs/composition.toml --out train-out
     python -m benchmarks.stability_calibration train-out --write
 
-Every Li and Na compound of the formation-energy table is treated as unknown: its formation energy is
-predicted by the members that have not seen its chemical system (train-out/out_of_fold.npz), and all phases
-with exactly its elements are taken off the hull that it is put on. The truth is the hull of everything. The
-calibration is fitted on one half of the chemical systems and judged on the other; `--write` ships it.
+Every Li and Na compound of the formation-energy table is taken for unknown: its formation energy is predicted
+by the members that have not seen its chemical system (train-out/out_of_fold.npz; without a run, those kept of
+the shipped weights), and it is put on a hull that lacks all phases with exactly its elements, or it alone.
+The truth is the hull of everything. Calibration and trees are fitted on one half of the chemical systems and
+judged on the other; `--write` ships them.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ from sklearn.metrics import average_precision_score
 
 from benchmarks.baselines import tabular_features
 from benchmarks.coverage import save_figure
+from benchmarks.hull_trees_fit import fit_trees, ship
 from benchmarks.report import markdown_table, write_section
 from benchmarks.stability_fit import NEUTRAL, fit_all, probability
-from benchmarks.unexplored import Array, Case, Mask, keep, load_case, place, unexplored_hull
+from benchmarks.unexplored import KNOWLEDGE, Array, Case, Mask, evidence, keep, load_case, place
 from softlyte.datasets.formulas import chemical_systems
 from softlyte.datasets.writing import write_bytes
 from softlyte.featurize.phase_diagram import HullStore
 from softlyte.models.training_data import TrainingRows, load_training_rows
+from softlyte.screening.hull_evidence import with_composition
 from softlyte.screening.stability import CALIBRATION_FILE, NEAR_HULL_EV_ATOM, Stability
 
 BINS = 10
@@ -104,20 +107,28 @@ def trees_on_decomposition(case: Case, rows: TrainingRows) -> Array:
     return out
 
 
-def stability_section(case: Case, rows: TrainingRows, before: Stability, after: Stability) -> str:
-    """Return reliability, Brier score and precision/recall on the half that nothing was fitted on."""
+def stability_section(case: Case, rows: TrainingRows, routes: dict[str, Stability]) -> str:
+    """Return reliability, Brier score and precision/recall on the half that nothing was fitted on.
+
+    Args:
+        case: the compounds.
+        rows: the training data.
+        routes: where the compounds stand: PLAIN, CALIBRATED, LEARNED and ALONE.
+    """
     test = ~case.fit
     near = case.above <= NEAR_HULL_EV_ATOM
     direct = trees_on_decomposition(case, rows)
     formation = case.energy.mean()
-    point = before.e_above_hull.mean()
+    point = routes[PLAIN].e_above_hull.mean()
     forecasts = {
         "share of the fitted half": np.full(len(near), near[case.fit].mean()),
         "formation energy alone": _logistic(formation, near, case.fit),
         "ExtraTrees on CritExam's Ed": _logistic(direct, near, case.fit),
         "predicted energy on the hull, no spread": (point <= NEAR_HULL_EV_ATOM).astype(float),
-        "distribution through the hull": probability(before, NEAR_HULL_EV_ATOM),
-        "**the same, calibrated**": probability(after, NEAR_HULL_EV_ATOM),
+        "distribution through the hull": probability(routes[PLAIN], NEAR_HULL_EV_ATOM),
+        "the same, calibrated": probability(routes[CALIBRATED], NEAR_HULL_EV_ATOM),
+        "**trees on hull, energy and composition**": probability(routes[LEARNED], NEAR_HULL_EV_ATOM),
+        "**the same, other phases of the system known**": probability(routes[ALONE], NEAR_HULL_EV_ATOM),
     }
     head = ["forecast", "Brier", "average precision", "precision", "recall"]
     body = [[name, *scores(p[test], near[test])] for name, p in forecasts.items()]
@@ -128,33 +139,47 @@ def stability_section(case: Case, rows: TrainingRows, before: Stability, after: 
         for name, p in forecasts.items()
         if not name.startswith("share")
     ]
-    calibrated, plain = "**the same, calibrated**", "distribution through the hull"
+    learned = "**trees on hull, energy and composition**"
     shown = {
         "formation energy alone": reliability(forecasts["formation energy alone"][test], near[test]),
-        "through the hull": reliability(forecasts[plain][test], near[test]),
-        "through the hull, calibrated": reliability(forecasts[calibrated][test], near[test]),
+        "through the hull, calibrated": reliability(forecasts["the same, calibrated"][test], near[test]),
+        "trees": reliability(forecasts[learned][test], near[test]),
     }
     draw(shown)
-    diagram, before_it = shown["through the hull, calibrated"], shown["through the hull"]
-    error = np.abs(after.e_above_hull.mean() - case.above)[test]
+    diagram, before_it = shown["trees"], shown["through the hull, calibrated"]
     return "\n\n".join(
         [
             f"{test.sum():,} Li and Na compounds of {len(set(chemical_systems(case.compositions[test]))):,} "
-            f"chemical systems (the half that the calibration has not seen), {near[test].mean():.0%} of them "
-            f"within 50 meV/atom of the hull. Error of the energy above the hull: mean {error.mean():.3f}, "
-            f"median {np.median(error):.3f} eV/atom.",
+            f"chemical systems (the half that nothing was fitted on), {near[test].mean():.0%} of them "
+            f"within 50 meV/atom of the hull.",
             markdown_table(head, body),
+            "Energy above the hull as shown (from 0 up), eV/atom:",
+            _distances(case, routes),
             f"Against the decomposition energies of CritExam ({critexam.sum():,} phases, "
             f"{labels[critexam].mean():.0%} at most 50 meV/atom):",
             markdown_table(head, other),
-            f"Reliability, calibrated (mean distance from the diagonal {gap(diagram):.3f}, before "
-            f"{gap(before_it):.3f}; drawn in docs/stability_reliability.svg):",
+            f"Reliability of the trees (mean distance from the diagonal {gap(diagram):.3f}, without "
+            f"them {gap(before_it):.3f}; drawn in docs/stability_reliability.svg):",
             markdown_table(
                 ["P stated", "phases", "mean P", "share within 50 meV"],
                 [[name, f"{n:,}", f"{stated:.2f}", f"{seen:.2f}"] for name, n, stated, seen in diagram],
             ),
         ]
     )
+
+
+def _distances(case: Case, routes: dict[str, Stability]) -> str:
+    """Return errors and coverage of the energy above the hull on the second half, as a Markdown table."""
+    test, truth = ~case.fit, np.maximum(case.above, 0.0)
+    body = []
+    for name in (PLAIN, CALIBRATED, LEARNED, ALONE):
+        above = routes[name].e_above_hull
+        shown, (low, high) = np.maximum(above.mean(), 0.0), above.interval()
+        error = np.abs(shown - truth)[test]
+        inside = ((np.maximum(low, 0.0) <= truth) & (truth <= np.maximum(high, 0.0)))[test].mean()
+        cells = [f"{error.mean():.3f}", f"{np.median(error):.3f}", f"{inside:.0%}"]
+        body.append([name, *cells, f"{np.median((high - low)[test]) / 2:.3f}"])
+    return markdown_table(["route", "mean error", "median error", "90% coverage", "median half width"], body)
 
 
 def _logistic(value: Array, near: Mask, fit: Mask) -> Array:
@@ -166,16 +191,15 @@ def _logistic(value: Array, near: Mask, fit: Mask) -> Array:
 
 
 def window_section(
-    case: Case, rows: TrainingRows, before: Stability, alone: Stability, both: Stability
+    case: Case, rows: TrainingRows, routes: dict[str, Stability], halves: dict[str, Array]
 ) -> str:
-    """Return errors of the window heads, ExtraTrees, the hull and all together on held-out systems.
+    """Return errors of the window heads, ExtraTrees, the hull and the trees on held-out systems.
 
     Args:
         case: the compounds.
         rows: the training data.
-        before: placed on the hull without the calibration.
-        alone: with it, but without the heads.
-        both: with it and the heads.
+        routes: where the compounds stand: PLAIN, CALIBRATED, LEARNED and ALONE.
+        halves: [2, N] V for LEARNED and ALONE, half widths of the trees' own 90% intervals.
     """
     chosen = rows.take(case.row)
     features = tabular_features(chosen)
@@ -193,34 +217,34 @@ def window_section(
             if test.any():
                 model = ExtraTreesRegressor(100, max_features=1 / 3, random_state=0)
                 trees[test] = model.fit(features[fit], truth[fit]).predict(features[test])
-        heads = case.heads[side].mean()
-        routes = [(s.reduction_v, s.oxidation_v)[side] for s in (before, alone, both)]
-        low, high = routes[-1].interval()
+        limits = {key: (s.reduction_v, s.oxidation_v)[side] for key, s in routes.items()}
         for subset, mask in (
-            ("all", known),
-            ("halides", known & halide),
             ("all, second half", known & ~case.fit),
             ("halides, second half", known & halide & ~case.fit),
+            ("all, first half (fitted)", known & case.fit),
         ):
-            means = [trees, heads, *(route.mean() for route in routes)]
-            errors = [f"{np.abs(mean - truth)[mask].mean():.3f}" for mean in means]
-            body.append(
-                [
-                    name,
-                    subset,
-                    f"{mask.sum():,}",
-                    f"{PEER[name]:.3f}",
-                    *errors[:-1],
-                    f"**{errors[-1]}**",
-                    f"{np.median(np.abs(means[-1] - truth)[mask]):.3f}",
+            cells = [f"{np.abs(mean - truth)[mask].mean():.3f}" for mean in (trees, case.heads[side].mean())]
+            cells += [f"{np.abs(limits[key].mean() - truth)[mask].mean():.3f}" for key in (PLAIN, CALIBRATED)]
+            for key in (LEARNED, ALONE):
+                error, (low, high) = np.abs(limits[key].mean() - truth)[mask], limits[key].interval()
+                cells += [
+                    f"**{error.mean():.3f}**",
+                    f"{np.median(error):.3f}",
+                    f"{(error <= halves[key][side][mask]).mean():.0%}",
                     f"{((low <= truth) & (truth <= high))[mask].mean():.0%}",
                     f"{np.median((high - low)[mask]) / 2:.2f}",
-                    f"{ASKED[name]:.2f}",
                 ]
-            )
+            asked, peer = f"{ASKED[name]:.2f}", f"{PEER[name]:.3f}"
+            body.append([name, subset, f"{mask.sum():,}", peer, *cells, asked])
     head = ["limit", "subset", "phases", "peer (other rows)", "ExtraTrees", "network heads", "hull"]
-    head += ["hull, calibrated", "hull and heads", "median error", "90% coverage", "median half width"]
+    of_trees = ["median", "coverage of the trees' 90%", "coverage as shown", "half width shown"]
+    head += ["hull, calibrated", "trees", *of_trees]
+    head += ["trees, rest of the system known", *of_trees]
     return markdown_table([*head, "asked for"], body)
+
+
+PLAIN, CALIBRATED = "through the hull", "through the hull, calibrated"
+LEARNED, ALONE = "trees, system unexplored", "trees, phase unknown"
 
 
 def main() -> None:
@@ -238,22 +262,32 @@ def main() -> None:
     rows = load_training_rows()
     store = HullStore.from_table()
     case = load_case(chosen.run, rows, store, chosen.limit)
-    unexplored = unexplored_hull(store)
+    system, phase = KNOWLEDGE
 
-    calibration = fit_all(lambda some, fit, heads: place(some, unexplored, fit, heads), case)
-    before = place(case, unexplored, NEUTRAL)
-    alone, both = (place(case, unexplored, calibration, with_heads) for with_heads in (False, True))
-    (low, high), (low_weight, high_weight) = calibration.window_sd_v, calibration.head_weight
+    calibration = fit_all(lambda some, fit: place(some, store, system, fit), case)
+    found = [evidence(case, store, knowledge) for knowledge in KNOWLEDGE]
+    features = [table for table, _ in found]
+    described = [with_composition(table, case.compositions) for table in features]
+    trees = fit_trees(case, features, described, [limits for _, limits in found])
+    routes = {
+        PLAIN: place(case, store, system, NEUTRAL),
+        CALIBRATED: place(case, store, system, calibration),
+        LEARNED: place(case, store, system, calibration, trees),
+        ALONE: place(case, store, phase, calibration, trees),
+    }
+    low, high = calibration.window_sd_v
     text = (
-        f"Calibration, fitted on the first half: energies above the hull {calibration.shift_ev_atom:+.3f} "
-        f"eV/atom, their spread x {calibration.scale:.2f}; of a predicted depth below the hull a share of "
-        f"{calibration.depth_share:.2f} widens windows; weight of the window heads beside the hull "
-        f"{low_weight:.2f} (reduction) and {high_weight:.2f} (oxidation); standard deviation of the limits "
-        f"besides {low:.2f} and {high:.2f} V and {calibration.disagreement[0]:.2f} and "
-        f"{calibration.disagreement[1]:.2f} of the distance between hull and head.\n\n"
+        f"Calibration where the window heads say nothing, fitted on the first half: energies above the hull "
+        f"{calibration.shift_ev_atom:+.3f} eV/atom, their spread x {calibration.scale:.2f}; of a predicted "
+        f"depth below the hull a share of {calibration.depth_share:.2f} widens windows; standard deviation "
+        f"of the limits besides {low:.2f} (reduction) and {high:.2f} V (oxidation).\n\n"
     )
-    text += stability_section(case, rows, before, both)
-    windows = window_section(case, rows, before, alone, both)
+    text += stability_section(case, rows, routes)
+    halves = {
+        name: np.stack([trees.half_width(side, table) for side in range(2)])
+        for name, table in zip((LEARNED, ALONE), features, strict=True)
+    }
+    windows = window_section(case, rows, routes, halves)
     print(text, windows, sep="\n\n")
     write_section("stability-calibration", text)
     write_section("window-heads", windows)
@@ -261,6 +295,7 @@ def main() -> None:
         keep(case)
     if chosen.write:
         write_bytes(CALIBRATION_FILE, (json.dumps(calibration.to_json(), indent=1) + "\n").encode())
+        ship(trees)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
-"""Li and Na compounds taken as candidates of systems that nobody has explored, and what is true of them."""
+"""Li and Na compounds taken for unknown, alone or with their whole system, and what is true of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +15,15 @@ from softlyte.datasets.formulas import Compositions, chemical_systems
 from softlyte.datasets.splits import split_by_group
 from softlyte.datasets.tables import load_table
 from softlyte.featurize.hull_systems import ChemicalSystem, HullSystems
+from softlyte.featurize.ion_windows import ion_lines
 from softlyte.featurize.phase_diagram import HullStore
 from softlyte.models.predictions import PropertyPrediction
 from softlyte.models.predictor import Predictor
 from softlyte.models.training_data import TrainingRows
 from softlyte.screening.families import MOBILE_IONS, mobile_ion_of
-from softlyte.screening.stability import Stability, StabilityCalibration, WindowHeads, stability
+from softlyte.screening.hull_evidence import WindowHeads, hull_features
+from softlyte.screening.hull_trees import HullTrees
+from softlyte.screening.stability import Stability, StabilityCalibration, joined, stability
 
 PREDICTED = ("formation_energy_ev_atom", "reduction_v", "oxidation_v")
 KEPT = Path(__file__).parent / "results" / "held_out_alkali.npz"
@@ -45,9 +51,37 @@ class Unexplored(HullSystems):
         return np.full(len(compositions), -1, dtype=np.int64)
 
 
+class OneUnknown(HullSystems):
+    """A collection that lacks one phase a chemical system: those named in `unknown`, rows by system."""
+
+    def __init__(self, known: HullSystems) -> None:
+        self.__dict__.update(known.__dict__)
+        self.cache = None
+        self.known = known
+        self.unknown: dict[tuple[int, ...], int] = {}
+        self._without: dict[int, ChemicalSystem] = {}
+
+    def system(self, numbers: tuple[int, ...]) -> ChemicalSystem:
+        """Return the system without its unknown phase."""
+        whole, row = self.known.system(numbers), self.unknown.get(numbers, -1)
+        if row < 0:
+            return whole
+        if row not in self._without:
+            self._without[row] = self.known.without(whole, row)
+        return self._without[row]
+
+    def lookup(self, compositions: Compositions) -> NDArray[np.int64]:
+        """Return that no composition is known."""
+        return np.full(len(compositions), -1, dtype=np.int64)
+
+
+KNOWLEDGE = ("system unexplored", "phase unknown")
+"""What is missing when a compound is judged: all phases with exactly its elements, or itself alone."""
+
+
 @dataclass(frozen=True)
 class Case:
-    """N Li or Na compounds as candidates of unexplored systems, and what is true of them.
+    """N Li or Na compounds taken for unknown, and what is true of them.
 
     Attributes:
         compositions: N compounds.
@@ -69,7 +103,7 @@ class Case:
     window: Array
     fit: Mask
 
-    def take(self, rows: Mask) -> Case:
+    def take(self, rows: Mask | NDArray[np.int64]) -> Case:
         """Return the chosen compounds."""
         return Case(
             self.compositions[rows],
@@ -154,19 +188,87 @@ def _by_formula(compositions: Compositions, table: str, column: str) -> Array:
     return values.reindex(compositions.formulas()).to_numpy(np.float64)
 
 
+T = TypeVar("T")
+
+
 def place(
-    case: Case, unexplored: HullStore, fit: StabilityCalibration, with_heads: bool = False
+    case: Case,
+    known: HullStore,
+    knowledge: str,
+    fit: StabilityCalibration,
+    trees: HullTrees | None = None,
 ) -> Stability:
-    """Put a case's compounds on the hull of the phases that are left, with or without the window heads."""
-    ions = [MOBILE_IONS[i] for i in mobile_ion_of(case.compositions)]
-    heads = case.heads if with_heads else None
-    return stability(
-        case.compositions, case.energy, unexplored, calibration=fit, named=False, ions=ions, heads=heads
-    )
+    """Put a case's compounds on the hull of the phases that are left, with trees judging or without.
+
+    Args:
+        case: N compounds.
+        known: everything.
+        knowledge: one of KNOWLEDGE.
+        fit: calibration.
+        trees: that judge hull and window heads; None leaves the heads out.
+    """
+
+    def one(part: Case, store: HullStore) -> Stability:
+        heads = None if trees is None else part.heads
+        return stability(part.compositions, part.energy, store, None, fit, False, ions_of(part), heads, trees)
+
+    order, parts = each_store(case, known, knowledge, one)
+    return joined(parts, np.argsort(order))
 
 
-def unexplored_hull(known: HullStore) -> HullStore:
-    """Return the store in which no phase of a system that is asked for is known."""
-    out = HullStore.from_table(cached=False)
-    out.systems = Unexplored(known.systems)
-    return out
+def evidence(case: Case, known: HullStore, knowledge: str) -> tuple[Array, Array]:
+    """Return HULL_FEATURES [N, F] of a case's compounds, and the hull's limits [2, N] in V."""
+
+    def one(part: Case, store: HullStore) -> tuple[Array, Array]:
+        ions = ions_of(part)
+        result = store.evaluate(part.compositions, ions)
+        lines = ion_lines(store, part.compositions, ions)
+        features = hull_features(store, part.compositions, ions, result, lines, part.energy, part.heads)
+        return features, np.stack([result.reduction_v, result.oxidation_v])
+
+    order, parts = each_store(case, known, knowledge, one)
+    back = np.argsort(order)
+    features = np.concatenate([features for features, _ in parts])[back]
+    return features, np.concatenate([limits for _, limits in parts], axis=1)[:, back]
+
+
+def each_store(
+    case: Case, known: HullStore, knowledge: str, work: Callable[[Case, HullStore], T]
+) -> tuple[NDArray[np.int64], list[T]]:
+    """Do a piece of work on all compounds, each with a store that lacks what is to be unknown.
+
+    Returns:
+        The order in which the compounds were worked on, [N], and the results.
+    """
+    store = _lacking(known, knowledge)
+    systems = store.systems
+    if not isinstance(systems, OneUnknown):
+        return np.arange(len(case.row)), [work(case, store)]
+    rows = known.systems.lookup(case.compositions)
+    numbers = [tuple(int(z) for z in row if z) for row in case.compositions.atomic_numbers]
+    # The n-th compounds of all systems together: each system lacks one phase at a time.
+    count: dict[tuple[int, ...], int] = {}
+    turn = np.empty(len(rows), dtype=np.int64)
+    for i, system in enumerate(numbers):
+        turn[i] = count[system] = count.get(system, -1) + 1
+    order, results = [], []
+    for number in range(int(turn.max()) + 1):
+        chosen = np.flatnonzero(turn == number)
+        systems.unknown = {numbers[i]: int(rows[i]) for i in chosen}
+        order.append(chosen)
+        results.append(work(case.take(chosen), store))
+    return np.concatenate(order), results
+
+
+@lru_cache(maxsize=2)
+def _lacking(known: HullStore, knowledge: str) -> HullStore:
+    """Return a store that lacks something; kept, since its hulls are built at their first use."""
+    store = HullStore.from_table(cached=False)
+    kind = Unexplored if knowledge == KNOWLEDGE[0] else OneUnknown
+    store.systems = kind(known.systems)
+    return store
+
+
+def ions_of(case: Case) -> list[str]:
+    """Return the mobile ion of each compound."""
+    return [MOBILE_IONS[i] for i in mobile_ion_of(case.compositions)]

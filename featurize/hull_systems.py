@@ -129,7 +129,7 @@ class HullSystems:
         if stored is not None:
             rows, hull = stored
             found = ChemicalSystem(
-                numbers, rows, hull.restore(self._wide(numbers, rows), self.energies[rows])
+                numbers, rows, hull.restore(self.fractions(numbers, rows), self.energies[rows])
             )
         else:
             found = self._build(numbers, self._members(numbers))
@@ -158,7 +158,7 @@ class HullSystems:
         mask = element_masks(np.array([numbers], dtype=np.uint8))[0]
         return self._competing[((self._masks & ~mask) == 0).all(axis=1)]
 
-    def _wide(self, numbers: tuple[int, ...], rows: Rows) -> Array:
+    def fractions(self, numbers: tuple[int, ...], rows: Rows) -> Array:
         """Return atomic fractions of the rows in the order of the system's elements, [Q, k]."""
         z = self.compositions.atomic_numbers[rows]
         # One column an element of the system; padding (0) goes to a spare first column.
@@ -169,7 +169,7 @@ class HullSystems:
         return wide[:, 1:]
 
     def _build(self, numbers: tuple[int, ...], rows: Rows) -> ChemicalSystem:
-        return ChemicalSystem(numbers, rows, system_hull(self._wide(numbers, rows), self.energies[rows]))
+        return ChemicalSystem(numbers, rows, system_hull(self.fractions(numbers, rows), self.energies[rows]))
 
 
 def entries_checksum(compositions: Compositions, energies: Array) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from softlyte.datasets.columns import FIDELITIES, PHASES
 from softlyte.datasets.formulas import Compositions, symbols
-from softlyte.featurize.composition import CompositionFeaturizer
+from softlyte.featurize.composition import CompositionBatch, CompositionFeaturizer
 from softlyte.featurize.elements import element_descriptors
 from softlyte.models.network import descriptor_statistics
 from softlyte.models.tasks import TARGET_NAMES
@@ -72,14 +72,24 @@ def tabular_features(rows: TrainingRows) -> NDArray[np.float32]:
     descriptors, one-hot phase and fidelity, and 1000/T.
     """
     batch = CompositionFeaturizer()(rows.compositions, rows.phase, rows.fidelity, rows.temperature_c)
-    described = torch.from_numpy(element_descriptors().values.copy())
-    parts = [
-        descriptor_statistics(described[batch.element[i : i + 4096]], batch.fraction[i : i + 4096]).numpy()
-        for i in range(0, len(rows), 4096)
-    ]
     phase, fidelity = np.eye(len(PHASES))[rows.phase], np.eye(len(FIDELITIES))[rows.fidelity]
     temperature = batch.inverse_temperature.numpy()[:, None]
-    return np.concatenate([np.concatenate(parts), phase, fidelity, temperature], axis=1).astype(np.float32)
+    statistics = _statistics(batch)
+    return np.concatenate([statistics, phase, fidelity, temperature], axis=1).astype(np.float32)
+
+
+def composition_statistics(compositions: Compositions) -> NDArray[np.float32]:
+    """Return weighted mean, deviation, minimum and maximum of the D element descriptors, [N, 4D]."""
+    return _statistics(CompositionFeaturizer()(compositions))
+
+
+def _statistics(batch: CompositionBatch) -> NDArray[np.float32]:
+    described = torch.from_numpy(element_descriptors().values.copy())
+    # One block at least, so that no rows keep their width.
+    starts = range(0, max(len(batch.element), 1), 4096)
+    blocks = (slice(start, start + 4096) for start in starts)
+    parts = [descriptor_statistics(described[batch.element[b]], batch.fraction[b]).numpy() for b in blocks]
+    return np.concatenate(parts)
 
 
 def with_distilled_rows(rows: TrainingRows, seen: NDArray[np.bool_], seed: int) -> TrainingRows:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlyte.datasets.columns import COLUMNS, PHASES
+from softlyte.models.predictions import PropertyPrediction
 from softlyte.models.predictor import Predictor
 from softlyte.screening.advice import Layer, Strategy, interface_layers, strategies_below
 from softlyte.screening.contact import contact_for_resistance, elastic_pressure_mpa, plastic_pressure_mpa
@@ -166,7 +167,8 @@ def explain_pressure(
         if resistance_ohm_cm2 is not None:
             sigma = predictions["sigma_s_cm"].median()[row]
             asked = replace(conditions, contact=float(contact_for_resistance(resistance_ohm_cm2, sigma)))
-        said, own = predictions.take(one), {}
+        said = predictions.take(one)
+        own: dict[str, PropertyPrediction] = {}
         if crystal is not None:
             own |= crystal.overrides(len(said["density_g_cm3"].member_mean))
         if moduli is not None:

@@ -23,14 +23,16 @@ from softlyte.featurize.ion_windows import IonLines, ion_lines, phase_names
 from softlyte.featurize.phase_diagram import HullStore
 from softlyte.models.predictions import PropertyPrediction
 from softlyte.screening.families import MOBILE_IONS, mobile_ion_of
+from softlyte.screening.hull_evidence import (
+    REACTION_ENERGY_SD,
+    WindowHeads,
+    hull_features,
+    reaction_error_v,
+    with_composition,
+)
+from softlyte.screening.hull_trees import HullTrees, shipped_trees
 
 Array = NDArray[np.float64]
-WindowHeads = tuple[PropertyPrediction, PropertyPrediction]
-"""Reduction and oxidation limit in V, [E, N] each."""
-
-REACTION_ENERGY_SD = 0.024
-"""eV/atom; standard deviation of DFT reaction energies between solids from experiment, over 135 oxide
-reactions (Hautier et al., Phys. Rev. B 85, 155208 (2012), doi 10.1103/PhysRevB.85.155208)."""
 
 NEAR_HULL_EV_ATOM = 0.05
 """eV/atom above the hull up to which synthesis is plausible; `p_within_50_mev` counts to here."""
@@ -43,10 +45,6 @@ known: the formation energy of the table."""
 
 CALIBRATION_FILE = Path(__file__).parent / "calibration" / "stability.json"
 
-_MAX_LIMIT_SD = 0.5
-"""V; a limit at which hardly any ion leaves shifts without end with the reaction's energy, but another
-reaction takes over before: the bound on its standard deviation."""
-
 _CHUNK_ROWS = 1_000
 """Compositions solved between two calls of a progress bar."""
 
@@ -58,6 +56,8 @@ _NODES = 15
 class StabilityCalibration:
     """What held-out chemical systems teach about predicted phases (`benchmarks/stability_calibration.py`).
 
+    It serves where the window heads say nothing; where they speak, `hull_trees` judge hull and heads.
+
     Attributes:
         shift_ev_atom: added to a predicted phase's energy above the hull: the hull of a system that nobody
             has explored lacks phases and lies too high.
@@ -65,34 +65,22 @@ class StabilityCalibration:
         window_sd_v: further standard deviation of reduction and oxidation limit in V.
         depth_share: share of a predicted depth below the hull that widens the window: a prediction far below
             the hull is more often wrong than right.
-        head_weight: weight of the window heads' reduction and oxidation limit beside the hull's, 0..1: the
-            heads have learned how windows look in systems that are explored.
-        disagreement: share of the distance between hull and head that adds to the standard deviation of
-            reduction and oxidation limit: where two independent routes disagree, one is wrong.
     """
 
     shift_ev_atom: float
     scale: float
     window_sd_v: tuple[float, float]
     depth_share: float = 1.0
-    head_weight: tuple[float, float] = (0.0, 0.0)
-    disagreement: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> StabilityCalibration:
         """Read what the benchmark wrote."""
-
-        def pair(name: str) -> tuple[float, float]:
-            reduction, oxidation = values[name]
-            return float(reduction), float(oxidation)
-
+        reduction, oxidation = values["window_sd_v"]
         return cls(
             float(values["shift_ev_atom"]),
             float(values["scale"]),
-            pair("window_sd_v"),
+            (float(reduction), float(oxidation)),
             float(values["depth_share"]),
-            pair("head_weight"),
-            pair("disagreement"),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -102,8 +90,6 @@ class StabilityCalibration:
             "scale": round(self.scale, 3),
             "window_sd_v": [round(v, 3) for v in self.window_sd_v],
             "depth_share": round(self.depth_share, 3),
-            "head_weight": [round(v, 3) for v in self.head_weight],
-            "disagreement": [round(v, 3) for v in self.disagreement],
         }
 
 
@@ -157,14 +143,15 @@ def stability(
     named: bool = True,
     ions: Sequence[str] | None = None,
     heads: WindowHeads | None = None,
+    trees: HullTrees | None = None,
 ) -> Stability:
     """Return the distributions of energy above the hull and window of N compositions.
 
     A composition of the table takes the table's formation energy, any other one the ensemble's. The hull
     of competing phases leaves the composition itself out. Every distance to it carries the error of DFT
     reaction energies, a predicted formation energy its own besides. The window is that of each of many
-    equally likely energies, so its distribution is the energies' seen through the hull; a predicted
-    phase's is drawn to what the window heads say, by the weight that held-out systems gave them.
+    equally likely energies, so its distribution is the energies' seen through the hull. Where the window
+    heads speak of a predicted phase, trees that have seen held-out systems judge hull, energy and heads.
 
     Args:
         compositions: N compositions; repeated ones (two phases of one composition) are solved once.
@@ -175,9 +162,12 @@ def stability(
         named: name decomposition products (a third of the time).
         ions: [N] Li or Na, whose potential the window counts; None takes each one's mobile ion.
         heads: reduction and oxidation limit by the networks' own heads, [E, N] V each against the same ions,
-            NaN where they say nothing; None leaves the window to the hull.
+            NaN where they say nothing; None leaves window and stability to the hull.
+        trees: that judge predicted phases; None takes the shipped ones, or none with a calibration given.
     """
     fit = shipped_calibration() if calibration is None else calibration
+    if calibration is None and trees is None and heads is not None:
+        trees = shipped_trees()
     # Sorted by their keys, compositions of one chemical system lie together.
     _, first, inverse = np.unique(compositions.keys(), return_index=True, return_inverse=True)
     distinct, predicted = compositions[first], formation_energy.take(first)
@@ -187,11 +177,13 @@ def stability(
         rows = slice(start, start + _CHUNK_ROWS)
         said = None if heads is None else (heads[0].take(first[rows]), heads[1].take(first[rows]))
         parts.append(
-            _distinct_stability(distinct[rows], ion[rows], predicted.take(rows), hull, fit, named, said)
+            _distinct_stability(
+                distinct[rows], ion[rows], predicted.take(rows), hull, fit, named, said, trees
+            )
         )
         if progress is not None:
             progress(len(parts[-1].basis))
-    return _joined(parts, inverse.ravel())
+    return joined(parts, inverse.ravel())
 
 
 def _distinct_stability(
@@ -202,6 +194,7 @@ def _distinct_stability(
     fit: StabilityCalibration,
     named: bool,
     heads: WindowHeads | None,
+    trees: HullTrees | None,
 ) -> Stability:
     """Do the work of `stability` for compositions that are all different."""
     result = hull.evaluate(compositions, ions)
@@ -213,20 +206,24 @@ def _distinct_stability(
     competing = result.hull_energy_ev_atom
     lines = ion_lines(hull, compositions, ions)
     limits = result.reduction_v, result.oxidation_v
-    windows = _windows(lines, own, own_sd, limits, ~known, fit)
-    if heads is not None:
-        windows = _with_heads(windows, heads, ~known, fit)
-    reduction, oxidation = (_spread(w, ~known, sd) for w, sd in zip(windows, fit.window_sd_v, strict=True))
     has_hull = np.isfinite(competing) & np.isfinite(own).all(axis=0)
     basis = np.where(has_hull, np.where(known, 2, 1), 0).astype(np.uint8)
     nothing = np.full(len(compositions), "", dtype=object)
     texts = _names(hull, compositions, ions, lines, own.mean(axis=0)) if named else [nothing] * 3
-    above = PropertyPrediction(own - competing, np.hypot(own_sd, REACTION_ENERGY_SD))
-    return Stability(above, reduction, oxidation, basis, result.reason, *texts)
+    above = PropertyPrediction(own - competing, own_sd)
+    windows = _windows(lines, own, own_sd, limits, ~known, fit)
+    if heads is not None and trees is not None:
+        spoken = np.isfinite(heads[0].mean()) & np.isfinite(heads[1].mean())
+        chosen = (basis == HULL_BASES.index("predicted")) & spoken & np.isfinite(result.oxidation_v)
+        features = hull_features(hull, compositions, ions, result, lines, predicted, heads)
+        windows = trees.windows(features, limits, windows, heads, chosen)
+        above = trees.above_hull(features, with_composition(features, compositions), above, chosen)
+    above = PropertyPrediction(above.member_mean, np.hypot(above.member_sd, REACTION_ENERGY_SD))
+    return Stability(above, *windows, basis, result.reason, *texts)
 
 
-def _joined(parts: list[Stability], rows: NDArray[np.int64]) -> Stability:
-    """Join the parts and return the chosen rows."""
+def joined(parts: Sequence[Stability], rows: NDArray[np.int64]) -> Stability:
+    """Join parts and return the chosen rows of the whole."""
 
     def prediction(pick: Callable[[Stability], PropertyPrediction]) -> PropertyPrediction:
         found = [pick(part) for part in parts]
@@ -262,7 +259,7 @@ def _windows(
     limits: tuple[Array, Array],
     predicted: NDArray[np.bool_],
     fit: StabilityCalibration,
-) -> tuple[PropertyPrediction, PropertyPrediction]:
+) -> WindowHeads:
     """Return both limits as [E, N] distributions.
 
     Args:
@@ -287,35 +284,10 @@ def _windows(
         # The limits themselves come from the exact hull; the lines say how far a lower energy moves them.
         moved = np.where(predicted, drawn[side] - on_hull[side], 0.0)
         volts = (limits[side] + moved).reshape(_NODES, members, n)
-        reaction = np.minimum(REACTION_ENERGY_SD * np.nan_to_num(leverage[side]), _MAX_LIMIT_SD)
-        variance = volts.var(axis=0) + reaction**2
+        further = np.where(predicted, fit.window_sd_v[side], 0.0)
+        variance = volts.var(axis=0) + reaction_error_v(leverage[side]) ** 2 + further**2
         out.append(PropertyPrediction(volts.mean(axis=0), np.sqrt(np.maximum(variance, 1e-6))))
     return out[0], out[1]
-
-
-def _with_heads(
-    windows: WindowHeads, heads: WindowHeads, predicted: NDArray[np.bool_], fit: StabilityCalibration
-) -> WindowHeads:
-    """Return both limits of predicted phases as the weighted mean of hull and head."""
-    out = []
-    for side in range(len(windows)):
-        hull, head, weight = windows[side], heads[side], fit.head_weight[side]
-        apart = fit.disagreement[side] * (hull.mean() - head.mean())
-        variance = ((1 - weight) * hull.member_sd) ** 2 + (weight * head.member_sd) ** 2 + apart**2
-        mean = (1 - weight) * hull.member_mean + weight * head.member_mean
-        # A known phase, and one of which the heads say nothing, stay as they are.
-        both = predicted & np.isfinite(head.mean())
-        out.append(
-            PropertyPrediction(
-                np.where(both, mean, hull.member_mean), np.where(both, np.sqrt(variance), hull.member_sd)
-            )
-        )
-    return out[0], out[1]
-
-
-def _spread(limit: PropertyPrediction, predicted: NDArray[np.bool_], sd: float) -> PropertyPrediction:
-    """Return a limit with a further standard deviation where the energy is predicted."""
-    return PropertyPrediction(limit.member_mean, np.hypot(limit.member_sd, np.where(predicted, sd, 0.0)))
 
 
 def _names(

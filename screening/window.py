@@ -25,8 +25,9 @@ from softlyte.models.predictions import Predictions, PropertyPrediction
 from softlyte.models.predictor import Predictor
 from softlyte.screening.evaluate import PropertyPredictor, default_hull
 from softlyte.screening.families import MOBILE_IONS, mobile_ion_of
+from softlyte.screening.hull_evidence import WindowHeads
 from softlyte.screening.inputs import MAX_AMOUNT, InputError, rows_from_formulas
-from softlyte.screening.stability import HULL_BASES, WindowHeads, stability
+from softlyte.screening.stability import HULL_BASES, stability
 
 Array = NDArray[np.float64]
 

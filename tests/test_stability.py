@@ -8,9 +8,9 @@ import pytest
 from softlyte.datasets.formulas import Compositions
 from softlyte.featurize.phase_diagram import HullStore
 from softlyte.models.predictions import PropertyPrediction
+from softlyte.screening.hull_evidence import REACTION_ENERGY_SD
 from softlyte.screening.stability import (
     HULL_BASES,
-    REACTION_ENERGY_SD,
     StabilityCalibration,
     shipped_calibration,
     stability,
@@ -87,37 +87,11 @@ def test_calibration_moves_predicted_phases_only(store: HullStore) -> None:
     # No share of the depth: the window on the hull, however stable the prediction.
     shallow = stability(names, given, store, calibration=StabilityCalibration(0.0, 1.0, (0.0, 0.0), 0.0))
     assert shallow.oxidation_v.mean()[0] == pytest.approx(store.window(names, ["Li", "Li"])[1][0])
-    written = StabilityCalibration(0.01, 2.0, (0.1, 0.2), 0.3, (0.4, 0.5), (0.6, 0.7))
+    written = StabilityCalibration(0.01, 2.0, (0.1, 0.2), 0.3)
     assert StabilityCalibration.from_json(written.to_json()) == written
     shipped = shipped_calibration()
     assert 0.3 < shipped.scale < 3
     assert abs(shipped.shift_ev_atom) < 0.2
-
-
-def test_heads_draw_the_windows_of_predicted_phases(store: HullStore) -> None:
-    names = read("Li3YCl6", "Li3YCl6", "Li3InCl6", "Li2ZrCl6")
-    hull = store.hull_energy(names)
-    given = energy([hull + 0.02, hull + 0.04], 0.05)
-    said = energy([[1.0] * 4, [1.2] * 4], 0.1)
-    silent = PropertyPrediction(
-        np.where([False, False, False, True], np.nan, said.member_mean), said.member_sd
-    )
-    fit = StabilityCalibration(0.0, 1.0, (0.0, 0.1), 1.0, (0.25, 0.5), (0.0, 0.3))
-    alone = stability(names, given, store, calibration=fit)
-    both = stability(names, given, store, calibration=fit, heads=(said, silent))
-    low, high = both.reduction_v, both.oxidation_v
-    assert low.mean()[0] == pytest.approx(0.75 * alone.reduction_v.mean()[0] + 0.25 * 1.1)
-    assert low.mean()[0] == low.mean()[1]  # a repeated composition has the same window
-    assert high.mean()[0] == pytest.approx(0.5 * alone.oxidation_v.mean()[0] + 0.5 * 1.1)
-    apart = 0.3 * (alone.oxidation_v.mean()[0] - 1.1)
-    expected = np.hypot(0.5 * np.sqrt(alone.oxidation_v.member_sd[0, 0] ** 2 - 0.1**2), 0.5 * 0.1)
-    assert high.member_sd[0, 0] == pytest.approx(np.sqrt(expected**2 + apart**2 + 0.1**2))
-    # A known phase keeps the hull's window, and so does one of which the head says nothing.
-    for limit, before in ((low, alone.reduction_v), (high, alone.oxidation_v)):
-        assert limit.mean()[2] == before.mean()[2]
-        assert limit.sd()[2] == before.sd()[2]
-    assert high.mean()[3] == alone.oxidation_v.mean()[3]
-    np.testing.assert_array_equal(both.e_above_hull.member_mean, alone.e_above_hull.member_mean)
 
 
 def test_rows_without_a_hull_and_repeated_rows(store: HullStore) -> None:
