@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,14 @@ class Predictor:
             raise CheckpointError(
                 f"{where / CARD} is incomplete or from another version ({problem}); copy it again or retrain"
             ) from error
+
+    def moved(self, device: str) -> Predictor:
+        """Return the same ensemble on another device, "auto", "cpu" or "cuda"; raises DeviceError."""
+        chosen = choose_device(device)
+        other = copy.copy(self)
+        other.device = chosen
+        other.networks = [copy.deepcopy(network).to(chosen) for network in self.networks]
+        return other
 
     @property
     def weights_sha256(self) -> str:

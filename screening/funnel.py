@@ -46,7 +46,7 @@ from softlyte.screening.selection import Selector, hull_tier
 from softlyte.screening.shortlist import Recall
 from softlyte.screening.space import Space, load_space
 from softlyte.screening.stage import Stage
-from softlyte.screening.stream import Stream, local_threads
+from softlyte.screening.stream import Stream, workers_for
 from softlyte.screening.targets import Targets, load_targets
 from softlyte.screening.tiers import (
     FunnelRow,
@@ -116,6 +116,8 @@ def screen(
     report: bool = True,
     verify: int = 0,
     verify_device: str = "cpu",
+    scheduler: str | None = None,
+    local_workers: int | None = None,
 ) -> ScreenResult:
     """Screen a space (or own candidates) and write the ranked ones into a folder.
 
@@ -144,15 +146,20 @@ def screen(
         verify: first candidates that universal potentials check (`softlyte.screening.physics`); their columns
             are merged into candidates.csv, which is ranked anew. 0 for none.
         verify_device: "cpu" or "cuda", for the potentials.
+        scheduler: address of a Dask scheduler whose workers compute; the results are the same.
+        local_workers: processes of one thread to start on this machine in its place.
 
     Raises:
         UserError: space, candidates, targets, weights or folder cannot be used.
     """
     folder = Path(out)
     check_writable(folder)
-    for name, count in (("top", top), ("refine", refine), ("limit", limit)):
+    counts = {"top": top, "refine": refine, "limit": limit, "local_workers": local_workers}
+    for name, count in counts.items():
         if count is not None and count < 1:
-            raise InputError(f"{name} is {count}; give a number of candidates from 1 up")
+            raise InputError(f"{name} is {count}; give a number from 1 up")
+    if scheduler is not None and local_workers is not None:
+        raise InputError("a scheduler and local workers were given; give one of them")
     if space is not None and candidates is not None:
         raise InputError("a space and a file of candidates were given; give one of them")
     check = _physics(verify, verify_device)
@@ -160,7 +167,11 @@ def screen(
     reckoned = default_costing() if costing is None else costing
     rows = None if candidates is None else read_rows(candidates)
     loaded = load_space(space) if rows is None else None
-    model = Predictor.load(weights, device) if predictor is None else predictor
+    clustered = scheduler is not None or local_workers is not None
+    if clustered:
+        # The workers' device, which this machine need not have.
+        device = "cuda" if device == "cuda" else "cpu"
+    model = Predictor.load(weights, "cpu" if clustered else device) if predictor is None else predictor
     inputs = None if rows is None else check_rows(rows, model.known_elements)
     config = {
         "command": "screen",
@@ -175,7 +186,7 @@ def screen(
         "exhaustive": exhaustive,
         **({"verify": check} if check else {}),
         "cost_ceiling_usd_kg": None if loaded is None else cost_ceiling(aims, reckoned),
-        "device": str(getattr(model, "device", device)),
+        "device": device if clustered else str(getattr(model, "device", device)),
         "weights_sha256": model.weights_sha256,
         "tables_sha256": {name: load_card(name).sha256 for name in table_names()},
         "software": software(),
@@ -191,7 +202,9 @@ def screen(
                 f"none of the rows of {candidates} can be used; {folder / REJECTED_FILE} says why"
             )
         stage = Stage(source, model, aims, reckoned, config["cost_ceiling_usd_kg"])
-        result = _run(record, stage, offered, config, progress)
+        with workers_for(stage, scheduler, local_workers, device) as workers:
+            stream = Stream(workers, ChunkStore(record.chunk_folder))
+            result = _run(record, stage, stream, offered, config, progress)
     except BaseException as error:
         record.fail(error)
         raise
@@ -226,6 +239,7 @@ def _source(space: Space | None, inputs: Inputs | None, limit: int | None, seed:
 def _run(
     record: RunRecord,
     stage: Stage,
+    stream: Stream,
     offered: int,
     config: dict[str, Any],
     progress: Progress | None,
@@ -234,24 +248,22 @@ def _run(
     show = progress or (lambda tier, done, total: None)
     top, refine, count = config["top"], config["refine"], len(stage.source)
     funnel = tier_rows("generate", offered, {"outside the sample (limit)": offered - count})
-    with local_threads(stage) as workers:
-        stream = Stream(workers, ChunkStore(record.chunk_folder))
-        with record.timed("network"):
-            selection = Selector(stage, stream, refine, config["seed"], show).select(config["exhaustive"])
-        chosen = len(selection.place)
-        funnel += tier_rows("filter", count, selection.removed)
-        if selection.recall is not None:
-            behind = {"ranked behind by the student of the networks": selection.passed - selection.evaluated}
-            funnel += tier_rows("student", selection.passed, behind)
-        beaten = f"neither among the best {refine} nor on the Pareto front, without the hull"
-        funnel += tier_rows("network", selection.evaluated, {beaten: selection.evaluated - chosen})
-        table, settled = pd.DataFrame(columns=[*CANDIDATE_COLUMNS, *stage.costing.currency_names]), 0
-        if chosen:
-            with record.timed("hull"):
-                refined = hull_tier(stream, selection.place, show)
-            with record.timed("decision"):
-                table = stage.source.named(decision_tier(refined, stage.targets, stage.costing))
-                settled = settled_ranks(table["p_all_targets"].to_numpy()[:top], selection.left_behind)
+    with record.timed("network"):
+        selection = Selector(stage, stream, refine, config["seed"], show).select(config["exhaustive"])
+    chosen = len(selection.place)
+    funnel += tier_rows("filter", count, selection.removed)
+    if selection.recall is not None:
+        behind = {"ranked behind by the student of the networks": selection.passed - selection.evaluated}
+        funnel += tier_rows("student", selection.passed, behind)
+    beaten = f"neither among the best {refine} nor on the Pareto front, without the hull"
+    funnel += tier_rows("network", selection.evaluated, {beaten: selection.evaluated - chosen})
+    table, settled = pd.DataFrame(columns=[*CANDIDATE_COLUMNS, *stage.costing.currency_names]), 0
+    if chosen:
+        with record.timed("hull"):
+            refined = hull_tier(stream, selection.place, show)
+        with record.timed("decision"):
+            table = stage.source.named(decision_tier(refined, stage.targets, stage.costing))
+            settled = settled_ranks(table["p_all_targets"].to_numpy()[:top], selection.left_behind)
     funnel += tier_rows("hull", chosen, {})
     best = table.head(top)
     if config.get("verify") and len(best):

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
+from softlyte.datasets.errors import UserError
 from softlyte.screening.chunk_store import ChunkStore, chunk_name
 from softlyte.screening.export import OutputError
 from softlyte.screening.stage import Piece, Stage
@@ -54,6 +55,29 @@ def local_threads(stage: Stage) -> Iterator[Workers]:
             yield Workers(pool, lambda method, *args: getattr(stage, method)(*args), lambda: count)
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def workers_for(
+    stage: Stage, scheduler: str | None = None, local_workers: int | None = None, device: str = "cpu"
+) -> Iterator[Workers]:
+    """Yield this process's threads, or the workers of a Dask cluster where one is asked for.
+
+    Raises:
+        UserError: Dask is not installed, or the cluster cannot be used.
+    """
+    if scheduler is None and local_workers is None:
+        with local_threads(stage) as workers:
+            yield workers
+        return
+    try:
+        from softlyte.screening.cluster import dask_workers
+    except ImportError as error:
+        raise UserError(
+            f"a cluster needs Dask ({error}); install it with pip install 'softlyte[cluster]'"
+        ) from error
+    with dask_workers(stage, scheduler, local_workers, device) as workers:
+        yield workers
 
 
 @dataclass(frozen=True)
