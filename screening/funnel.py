@@ -248,6 +248,7 @@ def _run(
     show = progress or (lambda tier, done, total: None)
     top, refine, count = config["top"], config["refine"], len(stage.source)
     funnel = tier_rows("generate", offered, {"outside the sample (limit)": offered - count})
+    forward = getattr(stage.model, "forward_s", 0.0)
     with record.timed("network"):
         selection = Selector(stage, stream, refine, config["seed"], show).select(config["exhaustive"])
     chosen = len(selection.place)
@@ -286,9 +287,12 @@ def _run(
         write_csv(record.folder / FUNNEL_FILE, funnel_frame(funnel))
         write_parquet(record.folder / TABLE_FILE, table)
         write_csv(record.folder / CANDIDATES_FILE, best)
-    counts = {"candidates": count, "predicted": selection.evaluated, "on_hull": chosen}
+    # Of all threads of this process together; on a cluster the workers keep theirs to themselves.
+    record.add_seconds("forward_all_threads", getattr(stage.model, "forward_s", 0.0) - forward)
+    counts: dict[str, Any] = {"candidates": count, "predicted": selection.evaluated, "on_hull": chosen}
     if selection.recall is not None:
         counts |= {"audit_best": selection.recall.best, "audit_chosen": selection.recall.chosen}
+        counts["entered_by_round"] = list(selection.recall.entered)
     record.finish(counts | {"ranked": len(best), "settled_ranks": settled})
     return best, funnel, settled, selection.recall
 

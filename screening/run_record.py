@@ -58,11 +58,14 @@ class RunRecord:
         try:
             yield
         finally:
-            spent = self.content["timings_s"].get(name, 0.0) + time.perf_counter() - start
-            self.content["timings_s"][name] = round(spent, 3)
+            self.add_seconds(name, time.perf_counter() - start)
         self.write()
 
-    def finish(self, counts: Mapping[str, int]) -> None:
+    def add_seconds(self, name: str, seconds: float) -> None:
+        """Add to a timing."""
+        self.content["timings_s"][name] = round(self.content["timings_s"].get(name, 0.0) + seconds, 3)
+
+    def finish(self, counts: Mapping[str, Any]) -> None:
         """Mark the run as finished and keep its counts."""
         self.content["counts"] = dict(counts)
         self._close("finished")
@@ -76,8 +79,7 @@ class RunRecord:
     def _close(self, status: str) -> None:
         self.content["status"] = status
         self.content["finished"] = _now()
-        spent = self.content["timings_s"].get("total", 0.0) + time.perf_counter() - self._start
-        self.content["timings_s"]["total"] = round(spent, 3)
+        self.add_seconds("total", time.perf_counter() - self._start)
         try:
             self.write()
         finally:

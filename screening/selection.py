@@ -16,7 +16,7 @@ from softlyte.screening.ranking import Places, Scores, TopRows
 from softlyte.screening.shortlist import Known, Recall
 from softlyte.screening.stage import CHUNK_ROWS, PROBABILITY, Piece, Stage
 from softlyte.screening.stream import Stream
-from softlyte.screening.surrogate import Surrogate
+from softlyte.screening.surrogate import Surrogate, hopeless
 from softlyte.screening.tiers import judged_by_networks
 
 REFINED_ROWS = 1_024
@@ -72,6 +72,7 @@ class Selector:
     show: Show
     _best: TopRows = field(init=False)
     _front: FrontRows = field(init=False)
+    _least: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         self._judged = judged_by_networks(self.stage.targets)
@@ -107,6 +108,7 @@ class Selector:
             sample.add(score, place)
         score, place = sample.all()
         learned = ~shortlist.is_audit(place, self.seed)
+        self._least = hopeless(score[learned])
         student = self._learn(0, place[learned], score[learned])
         kept, removed, passed = self._scored(student)
         most = min(len(kept), shortlist.MOST_ROUNDS * shortlist.ROUND_ROWS)
@@ -166,17 +168,18 @@ class Selector:
         if name in self.stream.store:
             return Surrogate.from_table(self.stream.store.load(name)[0])
         known = self.stage.source.at(place)
-        student = Surrogate.fit(known.compositions, known.phase, score, self.seed)
+        student = Surrogate.fit(known.compositions, known.phase, score, self.seed, self._least)
         self.stream.store.save(name, student.to_table())
         return student
 
     def _rescore(self, student: Surrogate, places: Places) -> Scores:
         """Ask the student of places that passed the filters."""
-        scores = np.empty(len(places))
-        for start in range(0, len(places), CHUNK_ROWS):
-            part = self.stage.source.at(places[start : start + CHUNK_ROWS])
-            scores[start : start + CHUNK_ROWS] = student.score(part.compositions, part.phase)
-        return scores
+
+        def part(number: int) -> tuple[Surrogate, Places]:
+            return student, places[number * SCORED_ROWS : (number + 1) * SCORED_ROWS]
+
+        pieces = self.stream.run(None, "rescore", -(-len(places) // SCORED_ROWS), part)
+        return np.concatenate([np.zeros(0), *(piece.table["score"].to_numpy() for piece in pieces)])
 
     def _selection(
         self, removed: Counter[str], passed: int, evaluated: int, recall: Recall | None

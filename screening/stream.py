@@ -93,7 +93,7 @@ class Stream:
     store: ChunkStore
 
     def run(
-        self, tier: str, method: str, tasks: int, arguments: Callable[[int], tuple[Any, ...]]
+        self, tier: str | None, method: str, tasks: int, arguments: Callable[[int], tuple[Any, ...]]
     ) -> Iterator[Piece]:
         """Yield the piece of each task in order; pieces that are kept already are read.
 
@@ -101,7 +101,7 @@ class Stream:
         that has not begun is begun, and what is under way is finished and kept.
 
         Args:
-            tier: names the pieces.
+            tier: names the pieces; None keeps none of them, for what is quickly computed again.
             method: of `Stage`.
             tasks: how many there are.
             arguments: of the method for a task's number, asked for when the task is begun.
@@ -114,7 +114,7 @@ class Stream:
                 while begun < min(tasks, number + 4 * self.workers.count()):
                     if len(under_way) > 2 * self.workers.count():
                         break
-                    if chunk_name(tier, begun) not in self.store:
+                    if not self._is_kept(tier, begun):
                         future = self.workers.executor.submit(self.workers.call, method, *arguments(begun))
                         under_way[future] = begun
                     begun += 1
@@ -122,23 +122,24 @@ class Stream:
                     for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                         done = under_way.pop(future)
                         ready[done] = self._keep(tier, done, future)
-                yield (
-                    ready.pop(number)
-                    if number in ready
-                    else Piece(*self.store.load(chunk_name(tier, number)))
-                )
+                piece = ready.pop(number, None)
+                yield piece or Piece(*self.store.load(chunk_name(tier or "", number)))
         finally:
             for future in under_way:
                 future.cancel()
             for future, number in under_way.items():
                 self._keep_quietly(tier, number, future)
 
-    def _keep(self, tier: str, number: int, future: Future[Piece]) -> Piece:
+    def _is_kept(self, tier: str | None, number: int) -> bool:
+        return tier is not None and chunk_name(tier, number) in self.store
+
+    def _keep(self, tier: str | None, number: int, future: Future[Piece]) -> Piece:
         piece = future.result()
-        self.store.save(chunk_name(tier, number), piece.table, piece.notes)
+        if tier is not None:
+            self.store.save(chunk_name(tier, number), piece.table, piece.notes)
         return piece
 
-    def _keep_quietly(self, tier: str, number: int, future: Future[Piece]) -> None:
+    def _keep_quietly(self, tier: str | None, number: int, future: Future[Piece]) -> None:
         """Keep what was still computed when another error or an interruption ended the run."""
         if future.cancelled() or future.exception() is not None:
             return
