@@ -15,7 +15,6 @@ command in the same folder goes on where an earlier one was stopped, and ends wi
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,13 +25,14 @@ import pandas as pd
 from softlyte.datasets.columns import CANDIDATE_COLUMNS
 from softlyte.datasets.tables import load_card, table_names
 from softlyte.models.predictor import Predictor
+from softlyte.screening.candidate_files import checksum, read_candidates
 from softlyte.screening.candidates import InputSource, Source, SpaceSource
 from softlyte.screening.chunk_store import ChunkStore
 from softlyte.screening.costing import Costing, default_costing
 from softlyte.screening.enumerate import plan_candidates
 from softlyte.screening.evaluate import PropertyPredictor
 from softlyte.screening.export import REJECTED_FILE, check_writable, write_csv, write_parquet, write_rejected
-from softlyte.screening.inputs import InputError, Inputs, RejectedRow, check_rows, read_rows
+from softlyte.screening.inputs import InputError, Inputs, RejectedRow, check_rows
 from softlyte.screening.report import write_report
 from softlyte.screening.run_record import (
     CANDIDATES_FILE,
@@ -127,7 +127,8 @@ def screen(
     Args:
         space: space file or name of a shipped space; None for the default space.
         out: folder for the results (`ScreenResult.folder`) and the finished pieces of the work.
-        candidates: CSV of own candidates in place of a space; cost removes none of them.
+        candidates: own candidates in place of a space: CSV, Parquet, or a folder of CIF, POSCAR or pymatgen
+            JSON files; cost removes none of them.
         targets: loaded targets or a TOML file; None for the shipped ones.
         top: ranked candidates to write.
         refine: best candidates, by the network alone, that get the hull calculation; at least `top`.
@@ -165,7 +166,7 @@ def screen(
     check = _physics(verify, verify_device)
     aims = targets if isinstance(targets, Targets) else load_targets(targets)
     reckoned = default_costing() if costing is None else costing
-    rows = None if candidates is None else read_rows(candidates)
+    rows = None if candidates is None else read_candidates(candidates)
     loaded = load_space(space) if rows is None else None
     clustered = scheduler is not None or local_workers is not None
     if clustered:
@@ -250,7 +251,8 @@ def _run(
     funnel = tier_rows("generate", offered, {"outside the sample (limit)": offered - count})
     forward = getattr(stage.model, "forward_s", 0.0)
     with record.timed("network"):
-        selection = Selector(stage, stream, refine, config["seed"], show).select(config["exhaustive"])
+        selector = Selector(stage, stream, refine, config["seed"], show, record.timed)
+        selection = selector.select(config["exhaustive"])
     chosen = len(selection.place)
     funnel += tier_rows("filter", count, selection.removed)
     if selection.recall is not None:
@@ -301,10 +303,4 @@ def _origin(space: Space | None, candidates: Path | str | None) -> dict[str, Any
     """Return where the candidates come from, for the record."""
     if space is not None:
         return {"space": {"name": space.name, "source": space.source, "sha256": space.sha256}}
-    with Path(str(candidates)).open("rb") as handle:
-        return {
-            "candidates": {
-                "file": str(candidates),
-                "sha256": hashlib.file_digest(handle, "sha256").hexdigest(),
-            }
-        }
+    return {"candidates": {"file": str(candidates), "sha256": checksum(str(candidates))}}

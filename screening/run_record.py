@@ -36,6 +36,9 @@ LOCK_FILE = ".softlyte.lock"
 
 _PACKAGES = ("numpy", "pandas", "pymatgen", "scipy", "torch", "torch-geometric")
 
+_WITHOUT_RESULTS = ("build", "report")
+"""Folders of the code that no result of a screening depends on."""
+
 
 class RunRecord:
     """The record of one run in one folder; make it with `open_run`."""
@@ -200,8 +203,10 @@ def software() -> dict[str, str]:
     package = Path(softlyte.__file__).parent
     digest = hashlib.sha256()
     for floor in ("datasets", "featurize", "models", "screening"):
-        for file in sorted((package / floor).resolve().rglob("*.py")):
-            digest.update(file.read_bytes())
+        folder = (package / floor).resolve()
+        for file in sorted(folder.rglob("*.py")):
+            if file.relative_to(folder).parts[0] not in _WITHOUT_RESULTS:
+                digest.update(file.read_bytes())
     versions = {name: metadata.version(name) for name in ("numpy", "scikit-learn", "scipy", "torch")}
     return {"softlyte": softlyte.__version__, "code_sha256": digest.hexdigest(), **versions}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +64,7 @@ class Selector:
         size: how many are wanted.
         seed: of the student and its sample.
         show: see `Show`.
+        timed: takes the time of a block under a name; `student` is that of scoring and learning.
     """
 
     stage: Stage
@@ -70,6 +72,7 @@ class Selector:
     size: int
     seed: int
     show: Show
+    timed: Callable[[str], AbstractContextManager[None]]
     _best: TopRows = field(init=False)
     _front: FrontRows = field(init=False)
     _least: float = field(init=False, default=0.0)
@@ -133,12 +136,14 @@ class Selector:
             # What lies below the floor by now cannot come in later: the result does not depend on it.
             return student, start, stop, shortlist.KEPT_ROWS, first.floor
 
-        for piece in self.stream.run("student", "score", -(-count // SCORED_ROWS), span):
-            first.offer(piece.table["score"].to_numpy().astype(np.float64), piece.table["place"].to_numpy())
-            removed += Counter(piece.notes["removed"])
-            passed += piece.notes["passed"]
-            done += piece.notes["offered"]
-            self.show("student", done, count)
+        with self.timed("student"):
+            for piece in self.stream.run("student", "score", -(-count // SCORED_ROWS), span):
+                score = piece.table["score"].to_numpy().astype(np.float64)
+                first.offer(score, piece.table["place"].to_numpy())
+                removed += Counter(piece.notes["removed"])
+                passed += piece.notes["passed"]
+                done += piece.notes["offered"]
+                self.show("student", done, count)
         return np.sort(first.best()[1]), removed, passed
 
     def _evaluate(
@@ -167,8 +172,9 @@ class Selector:
         name = f"learned-{number:02d}"
         if name in self.stream.store:
             return Surrogate.from_table(self.stream.store.load(name)[0])
-        known = self.stage.source.at(place)
-        student = Surrogate.fit(known.compositions, known.phase, score, self.seed, self._least)
+        with self.timed("student"):
+            known = self.stage.source.at(place)
+            student = Surrogate.fit(known.compositions, known.phase, score, self.seed, self._least)
         self.stream.store.save(name, student.to_table())
         return student
 
@@ -178,8 +184,9 @@ class Selector:
         def part(number: int) -> tuple[Surrogate, Places]:
             return student, places[number * SCORED_ROWS : (number + 1) * SCORED_ROWS]
 
-        pieces = self.stream.run(None, "rescore", -(-len(places) // SCORED_ROWS), part)
-        return np.concatenate([np.zeros(0), *(piece.table["score"].to_numpy() for piece in pieces)])
+        with self.timed("student"):
+            pieces = self.stream.run(None, "rescore", -(-len(places) // SCORED_ROWS), part)
+            return np.concatenate([np.zeros(0), *(piece.table["score"].to_numpy() for piece in pieces)])
 
     def _selection(
         self, removed: Counter[str], passed: int, evaluated: int, recall: Recall | None

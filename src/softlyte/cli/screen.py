@@ -51,7 +51,9 @@ def command(
     candidates: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of own candidates (formula[, phase, mp_id]) in place of a space.", show_default=False
+            help="Own candidates in place of a space: CSV or Parquet (formula[, phase, mp_id]), or a folder "
+            "of CIF, POSCAR or pymatgen JSON files.",
+            show_default=False,
         ),
     ] = None,
     targets: options.TargetsFile = None,
