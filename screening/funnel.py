@@ -15,7 +15,6 @@ command in the same folder goes on where an earlier one was stopped, and ends wi
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,13 +25,14 @@ import pandas as pd
 from softlyte.datasets.columns import CANDIDATE_COLUMNS
 from softlyte.datasets.tables import load_card, table_names
 from softlyte.models.predictor import Predictor
+from softlyte.screening.candidate_files import checksum, read_candidates
 from softlyte.screening.candidates import InputSource, Source, SpaceSource
 from softlyte.screening.chunk_store import ChunkStore
 from softlyte.screening.costing import Costing, default_costing
 from softlyte.screening.enumerate import plan_candidates
 from softlyte.screening.evaluate import PropertyPredictor
 from softlyte.screening.export import REJECTED_FILE, check_writable, write_csv, write_parquet, write_rejected
-from softlyte.screening.inputs import InputError, Inputs, RejectedRow, check_rows, read_rows
+from softlyte.screening.inputs import InputError, Inputs, RejectedRow, check_rows
 from softlyte.screening.report import write_report
 from softlyte.screening.run_record import (
     CANDIDATES_FILE,
@@ -46,7 +46,7 @@ from softlyte.screening.selection import Selector, hull_tier
 from softlyte.screening.shortlist import Recall
 from softlyte.screening.space import Space, load_space
 from softlyte.screening.stage import Stage
-from softlyte.screening.stream import Stream, local_threads
+from softlyte.screening.stream import Stream, workers_for
 from softlyte.screening.targets import Targets, load_targets
 from softlyte.screening.tiers import (
     FunnelRow,
@@ -116,6 +116,8 @@ def screen(
     report: bool = True,
     verify: int = 0,
     verify_device: str = "cpu",
+    scheduler: str | None = None,
+    local_workers: int | None = None,
 ) -> ScreenResult:
     """Screen a space (or own candidates) and write the ranked ones into a folder.
 
@@ -125,7 +127,8 @@ def screen(
     Args:
         space: space file or name of a shipped space; None for the default space.
         out: folder for the results (`ScreenResult.folder`) and the finished pieces of the work.
-        candidates: CSV of own candidates in place of a space; cost removes none of them.
+        candidates: own candidates in place of a space: CSV, Parquet, or a folder of CIF, POSCAR or pymatgen
+            JSON files; cost removes none of them.
         targets: loaded targets or a TOML file; None for the shipped ones.
         top: ranked candidates to write.
         refine: best candidates, by the network alone, that get the hull calculation; at least `top`.
@@ -144,23 +147,32 @@ def screen(
         verify: first candidates that universal potentials check (`softlyte.screening.physics`); their columns
             are merged into candidates.csv, which is ranked anew. 0 for none.
         verify_device: "cpu" or "cuda", for the potentials.
+        scheduler: address of a Dask scheduler whose workers compute; the results are the same.
+        local_workers: processes of one thread to start on this machine in its place.
 
     Raises:
         UserError: space, candidates, targets, weights or folder cannot be used.
     """
     folder = Path(out)
     check_writable(folder)
-    for name, count in (("top", top), ("refine", refine), ("limit", limit)):
+    counts = {"top": top, "refine": refine, "limit": limit, "local_workers": local_workers}
+    for name, count in counts.items():
         if count is not None and count < 1:
-            raise InputError(f"{name} is {count}; give a number of candidates from 1 up")
+            raise InputError(f"{name} is {count}; give a number from 1 up")
+    if scheduler is not None and local_workers is not None:
+        raise InputError("a scheduler and local workers were given; give one of them")
     if space is not None and candidates is not None:
         raise InputError("a space and a file of candidates were given; give one of them")
     check = _physics(verify, verify_device)
     aims = targets if isinstance(targets, Targets) else load_targets(targets)
     reckoned = default_costing() if costing is None else costing
-    rows = None if candidates is None else read_rows(candidates)
+    rows = None if candidates is None else read_candidates(candidates)
     loaded = load_space(space) if rows is None else None
-    model = Predictor.load(weights, device) if predictor is None else predictor
+    clustered = scheduler is not None or local_workers is not None
+    if clustered:
+        # The workers' device, which this machine need not have.
+        device = "cuda" if device == "cuda" else "cpu"
+    model = Predictor.load(weights, "cpu" if clustered else device) if predictor is None else predictor
     inputs = None if rows is None else check_rows(rows, model.known_elements)
     config = {
         "command": "screen",
@@ -175,7 +187,7 @@ def screen(
         "exhaustive": exhaustive,
         **({"verify": check} if check else {}),
         "cost_ceiling_usd_kg": None if loaded is None else cost_ceiling(aims, reckoned),
-        "device": str(getattr(model, "device", device)),
+        "device": device if clustered else str(getattr(model, "device", device)),
         "weights_sha256": model.weights_sha256,
         "tables_sha256": {name: load_card(name).sha256 for name in table_names()},
         "software": software(),
@@ -191,7 +203,9 @@ def screen(
                 f"none of the rows of {candidates} can be used; {folder / REJECTED_FILE} says why"
             )
         stage = Stage(source, model, aims, reckoned, config["cost_ceiling_usd_kg"])
-        result = _run(record, stage, offered, config, progress)
+        with workers_for(stage, scheduler, local_workers, device) as workers:
+            stream = Stream(workers, ChunkStore(record.chunk_folder))
+            result = _run(record, stage, stream, offered, config, progress)
     except BaseException as error:
         record.fail(error)
         raise
@@ -226,6 +240,7 @@ def _source(space: Space | None, inputs: Inputs | None, limit: int | None, seed:
 def _run(
     record: RunRecord,
     stage: Stage,
+    stream: Stream,
     offered: int,
     config: dict[str, Any],
     progress: Progress | None,
@@ -234,24 +249,24 @@ def _run(
     show = progress or (lambda tier, done, total: None)
     top, refine, count = config["top"], config["refine"], len(stage.source)
     funnel = tier_rows("generate", offered, {"outside the sample (limit)": offered - count})
-    with local_threads(stage) as workers:
-        stream = Stream(workers, ChunkStore(record.chunk_folder))
-        with record.timed("network"):
-            selection = Selector(stage, stream, refine, config["seed"], show).select(config["exhaustive"])
-        chosen = len(selection.place)
-        funnel += tier_rows("filter", count, selection.removed)
-        if selection.recall is not None:
-            behind = {"ranked behind by the student of the networks": selection.passed - selection.evaluated}
-            funnel += tier_rows("student", selection.passed, behind)
-        beaten = f"neither among the best {refine} nor on the Pareto front, without the hull"
-        funnel += tier_rows("network", selection.evaluated, {beaten: selection.evaluated - chosen})
-        table, settled = pd.DataFrame(columns=[*CANDIDATE_COLUMNS, *stage.costing.currency_names]), 0
-        if chosen:
-            with record.timed("hull"):
-                refined = hull_tier(stream, selection.place, show)
-            with record.timed("decision"):
-                table = stage.source.named(decision_tier(refined, stage.targets, stage.costing))
-                settled = settled_ranks(table["p_all_targets"].to_numpy()[:top], selection.left_behind)
+    forward = getattr(stage.model, "forward_s", 0.0)
+    with record.timed("network"):
+        selector = Selector(stage, stream, refine, config["seed"], show, record.timed)
+        selection = selector.select(config["exhaustive"])
+    chosen = len(selection.place)
+    funnel += tier_rows("filter", count, selection.removed)
+    if selection.recall is not None:
+        behind = {"ranked behind by the student of the networks": selection.passed - selection.evaluated}
+        funnel += tier_rows("student", selection.passed, behind)
+    beaten = f"neither among the best {refine} nor on the Pareto front, without the hull"
+    funnel += tier_rows("network", selection.evaluated, {beaten: selection.evaluated - chosen})
+    table, settled = pd.DataFrame(columns=[*CANDIDATE_COLUMNS, *stage.costing.currency_names]), 0
+    if chosen:
+        with record.timed("hull"):
+            refined = hull_tier(stream, selection.place, show)
+        with record.timed("decision"):
+            table = stage.source.named(decision_tier(refined, stage.targets, stage.costing))
+            settled = settled_ranks(table["p_all_targets"].to_numpy()[:top], selection.left_behind)
     funnel += tier_rows("hull", chosen, {})
     best = table.head(top)
     if config.get("verify") and len(best):
@@ -274,9 +289,12 @@ def _run(
         write_csv(record.folder / FUNNEL_FILE, funnel_frame(funnel))
         write_parquet(record.folder / TABLE_FILE, table)
         write_csv(record.folder / CANDIDATES_FILE, best)
-    counts = {"candidates": count, "predicted": selection.evaluated, "on_hull": chosen}
+    # Of all threads of this process together; on a cluster the workers keep theirs to themselves.
+    record.add_seconds("forward_all_threads", getattr(stage.model, "forward_s", 0.0) - forward)
+    counts: dict[str, Any] = {"candidates": count, "predicted": selection.evaluated, "on_hull": chosen}
     if selection.recall is not None:
         counts |= {"audit_best": selection.recall.best, "audit_chosen": selection.recall.chosen}
+        counts["entered_by_round"] = list(selection.recall.entered)
     record.finish(counts | {"ranked": len(best), "settled_ranks": settled})
     return best, funnel, settled, selection.recall
 
@@ -285,10 +303,4 @@ def _origin(space: Space | None, candidates: Path | str | None) -> dict[str, Any
     """Return where the candidates come from, for the record."""
     if space is not None:
         return {"space": {"name": space.name, "source": space.source, "sha256": space.sha256}}
-    with Path(str(candidates)).open("rb") as handle:
-        return {
-            "candidates": {
-                "file": str(candidates),
-                "sha256": hashlib.file_digest(handle, "sha256").hexdigest(),
-            }
-        }
+    return {"candidates": {"file": str(candidates), "sha256": checksum(str(candidates))}}

@@ -69,6 +69,7 @@ class InputRows:
         phase: phase texts, empty where none was given.
         rejected: rows refused while reading.
         mp_id: ids of the Materials Project, empty where none was given; no entries without such a column.
+        name: what a list of refused rows calls each; no entries: its formula.
     """
 
     source: str
@@ -77,6 +78,7 @@ class InputRows:
     phase: list[str]
     rejected: list[RejectedRow] = field(default_factory=list)
     mp_id: list[str] = field(default_factory=list)
+    name: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def check_rows(rows: InputRows, known_elements: NDArray[np.bool_], phase: str | 
             kept_phase.append(name[1])
             kept_row.append(rows.row[i])
     rejected += [
-        RejectedRow(rows.row[i], rows.formula[i], text, repeats.get(i, 0))
+        RejectedRow(rows.row[i], (rows.name or rows.formula)[i], text, repeats.get(i, 0))
         for i, text in reasons.items()
         if text
     ]
@@ -236,7 +238,7 @@ def _decode(path: Path) -> str:
     except FileNotFoundError:
         raise InputError(f"there is no file {path}; check the path") from None
     except IsADirectoryError:
-        raise InputError(f"{path} is a folder; give a CSV file") from None
+        raise InputError(f"{path} is a folder; give a file") from None
     except OSError as error:
         raise InputError(
             f"the file {path} cannot be read ({error.strerror}); check its permissions"

@@ -36,6 +36,9 @@ LOCK_FILE = ".softlyte.lock"
 
 _PACKAGES = ("numpy", "pandas", "pymatgen", "scipy", "torch", "torch-geometric")
 
+_WITHOUT_RESULTS = ("build", "report")
+"""Folders of the code that no result of a screening depends on."""
+
 
 class RunRecord:
     """The record of one run in one folder; make it with `open_run`."""
@@ -58,11 +61,14 @@ class RunRecord:
         try:
             yield
         finally:
-            spent = self.content["timings_s"].get(name, 0.0) + time.perf_counter() - start
-            self.content["timings_s"][name] = round(spent, 3)
+            self.add_seconds(name, time.perf_counter() - start)
         self.write()
 
-    def finish(self, counts: Mapping[str, int]) -> None:
+    def add_seconds(self, name: str, seconds: float) -> None:
+        """Add to a timing."""
+        self.content["timings_s"][name] = round(self.content["timings_s"].get(name, 0.0) + seconds, 3)
+
+    def finish(self, counts: Mapping[str, Any]) -> None:
         """Mark the run as finished and keep its counts."""
         self.content["counts"] = dict(counts)
         self._close("finished")
@@ -76,8 +82,7 @@ class RunRecord:
     def _close(self, status: str) -> None:
         self.content["status"] = status
         self.content["finished"] = _now()
-        spent = self.content["timings_s"].get("total", 0.0) + time.perf_counter() - self._start
-        self.content["timings_s"]["total"] = round(spent, 3)
+        self.add_seconds("total", time.perf_counter() - self._start)
         try:
             self.write()
         finally:
@@ -198,8 +203,10 @@ def software() -> dict[str, str]:
     package = Path(softlyte.__file__).parent
     digest = hashlib.sha256()
     for floor in ("datasets", "featurize", "models", "screening"):
-        for file in sorted((package / floor).resolve().rglob("*.py")):
-            digest.update(file.read_bytes())
+        folder = (package / floor).resolve()
+        for file in sorted(folder.rglob("*.py")):
+            if file.relative_to(folder).parts[0] not in _WITHOUT_RESULTS:
+                digest.update(file.read_bytes())
     versions = {name: metadata.version(name) for name in ("numpy", "scikit-learn", "scipy", "torch")}
     return {"softlyte": softlyte.__version__, "code_sha256": digest.hexdigest(), **versions}
 

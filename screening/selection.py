@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ from softlyte.screening.ranking import Places, Scores, TopRows
 from softlyte.screening.shortlist import Known, Recall
 from softlyte.screening.stage import CHUNK_ROWS, PROBABILITY, Piece, Stage
 from softlyte.screening.stream import Stream
-from softlyte.screening.surrogate import Surrogate
+from softlyte.screening.surrogate import Surrogate, hopeless
 from softlyte.screening.tiers import judged_by_networks
 
 REFINED_ROWS = 1_024
@@ -63,6 +64,7 @@ class Selector:
         size: how many are wanted.
         seed: of the student and its sample.
         show: see `Show`.
+        timed: takes the time of a block under a name; `student` is that of scoring and learning.
     """
 
     stage: Stage
@@ -70,8 +72,10 @@ class Selector:
     size: int
     seed: int
     show: Show
+    timed: Callable[[str], AbstractContextManager[None]]
     _best: TopRows = field(init=False)
     _front: FrontRows = field(init=False)
+    _least: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         self._judged = judged_by_networks(self.stage.targets)
@@ -107,6 +111,7 @@ class Selector:
             sample.add(score, place)
         score, place = sample.all()
         learned = ~shortlist.is_audit(place, self.seed)
+        self._least = hopeless(score[learned])
         student = self._learn(0, place[learned], score[learned])
         kept, removed, passed = self._scored(student)
         most = min(len(kept), shortlist.MOST_ROUNDS * shortlist.ROUND_ROWS)
@@ -131,12 +136,14 @@ class Selector:
             # What lies below the floor by now cannot come in later: the result does not depend on it.
             return student, start, stop, shortlist.KEPT_ROWS, first.floor
 
-        for piece in self.stream.run("student", "score", -(-count // SCORED_ROWS), span):
-            first.offer(piece.table["score"].to_numpy().astype(np.float64), piece.table["place"].to_numpy())
-            removed += Counter(piece.notes["removed"])
-            passed += piece.notes["passed"]
-            done += piece.notes["offered"]
-            self.show("student", done, count)
+        with self.timed("student"):
+            for piece in self.stream.run("student", "score", -(-count // SCORED_ROWS), span):
+                score = piece.table["score"].to_numpy().astype(np.float64)
+                first.offer(score, piece.table["place"].to_numpy())
+                removed += Counter(piece.notes["removed"])
+                passed += piece.notes["passed"]
+                done += piece.notes["offered"]
+                self.show("student", done, count)
         return np.sort(first.best()[1]), removed, passed
 
     def _evaluate(
@@ -165,18 +172,21 @@ class Selector:
         name = f"learned-{number:02d}"
         if name in self.stream.store:
             return Surrogate.from_table(self.stream.store.load(name)[0])
-        known = self.stage.source.at(place)
-        student = Surrogate.fit(known.compositions, known.phase, score, self.seed)
+        with self.timed("student"):
+            known = self.stage.source.at(place)
+            student = Surrogate.fit(known.compositions, known.phase, score, self.seed, self._least)
         self.stream.store.save(name, student.to_table())
         return student
 
     def _rescore(self, student: Surrogate, places: Places) -> Scores:
         """Ask the student of places that passed the filters."""
-        scores = np.empty(len(places))
-        for start in range(0, len(places), CHUNK_ROWS):
-            part = self.stage.source.at(places[start : start + CHUNK_ROWS])
-            scores[start : start + CHUNK_ROWS] = student.score(part.compositions, part.phase)
-        return scores
+
+        def part(number: int) -> tuple[Surrogate, Places]:
+            return student, places[number * SCORED_ROWS : (number + 1) * SCORED_ROWS]
+
+        with self.timed("student"):
+            pieces = self.stream.run(None, "rescore", -(-len(places) // SCORED_ROWS), part)
+            return np.concatenate([np.zeros(0), *(piece.table["score"].to_numpy() for piece in pieces)])
 
     def _selection(
         self, removed: Counter[str], passed: int, evaluated: int, recall: Recall | None

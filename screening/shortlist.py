@@ -27,19 +27,21 @@ AUDIT_SHARE = 0.25
 """Share of the sample that the student does not learn from."""
 SMALLEST_SPACE = 4 * SAMPLE_ROWS
 """With fewer candidates all get the whole tier: a student would save nothing worth its risk."""
-KEPT_ROWS = 1_048_576
+KEPT_ROWS = 2_097_152
 """Candidates that the first student keeps for the rounds."""
 ROUND_ROWS = 32_768
 """Candidates that get the whole tier in one round."""
 QUIET_ROUNDS = 2
 """Rounds in a row that bring at most QUIET_SHARE of the best between them, after which the rest is left."""
 QUIET_SHARE = 1e-4
-MOST_ROUNDS = 16
+MOST_ROUNDS = 24
+LESSON_ROWS = 49_152
+"""Candidates of the rounds, drawn at random, that the student learns from beside the sample."""
 
 Evaluate = Callable[[int, Places], Iterator[tuple[Scores, Places]]]
 """Number of a round and places -> scores and places of those that pass the cheap filters, in pieces."""
 Learn = Callable[[int, Places, Scores], Surrogate]
-"""Number of a round, places and their scores -> a student."""
+"""Number of a round, places and their scores -> a student of that round."""
 Rescore = Callable[[Surrogate, Places], Scores]
 """The student's scores of places."""
 
@@ -52,11 +54,13 @@ class Recall:
         best: audit candidates whose probability is at least that of the last of the best.
         chosen: how many of them a round reached.
         evaluated: candidates that got the whole tier, the sample included.
+        entered: how many entered the best in each round.
     """
 
     best: int
     chosen: int
     evaluated: int
+    entered: tuple[int, ...]
 
 
 def draw_sample(source: Source, rows: int, seed: int) -> Places:
@@ -94,7 +98,17 @@ class Known:
 
     def all(self) -> tuple[Scores, Places]:
         """Return scores and places in the order in which they came."""
-        return np.concatenate(self.score), np.concatenate(self.place)
+        return np.concatenate([np.zeros(0), *self.score]), np.concatenate(
+            [np.zeros(0, np.int64), *self.place]
+        )
+
+    def some(self, rows: int, seed: list[int]) -> tuple[Scores, Places]:
+        """Return at most so many of them, drawn at random."""
+        score, place = self.all()
+        if len(score) > rows:
+            chosen = np.sort(np.random.default_rng(seed).choice(len(score), rows, replace=False))
+            score, place = score[chosen], place[chosen]
+        return score, place
 
 
 def evaluate_in_rounds(
@@ -124,14 +138,14 @@ def evaluate_in_rounds(
     audit = is_audit(place, seed)
     audited, truth = place[audit], score[audit]
     reachable, reached = np.isin(audited, kept), np.zeros(len(audited), dtype=bool)
-    known = Known([place[~audit]], [score[~audit]])
+    learned, known = (score[~audit], place[~audit]), Known()
     open_places = kept[~np.isin(kept, place)]
-    evaluated, quiet = len(place), 0
+    evaluated, entered_by_round = len(place), list[int]()
     for number in range(MOST_ROUNDS):
         if not len(open_places):
             break
-        scores, places = known.all()
-        student = learn(number, places, scores)
+        scores, places = known.some(LESSON_ROWS, [seed, number])
+        student = learn(number, np.concatenate([learned[1], places]), np.concatenate([learned[0], scores]))
         expected = rescore(student, open_places)
         chosen = rank_order(expected, open_places)[:ROUND_ROWS]
         reached |= reachable & (rescore(student, audited) >= expected[chosen[-1]])
@@ -143,9 +157,10 @@ def evaluate_in_rounds(
             known.add(score, place)
         evaluated += len(fresh)
         open_places = np.delete(open_places, chosen)
-        quiet = quiet + 1 if entered <= QUIET_SHARE * size else 0
-        if quiet == QUIET_ROUNDS:
+        entered_by_round.append(entered)
+        lately = entered_by_round[-QUIET_ROUNDS:]
+        if len(lately) == QUIET_ROUNDS and sum(lately) <= QUIET_SHARE * size:
             break
     last = best.last()
     good = (truth >= last) & (truth > 0)
-    return Recall(int(good.sum()), int((good & reached).sum()), evaluated)
+    return Recall(int(good.sum()), int((good & reached).sum()), evaluated, tuple(entered_by_round))

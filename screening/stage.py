@@ -91,6 +91,14 @@ class Stage:
         table = pa.table({"place": place[order], "score": score[order].astype(np.float32)})
         return Piece(table, {"offered": stop - start, "passed": passed, "removed": dict(removed)})
 
+    def rescore(self, student: Surrogate, place: NDArray[np.int64]) -> Piece:
+        """Return the student's `score` of the candidates at N places, in the order given."""
+        scores = [np.zeros(0)]
+        for start in range(0, len(place), CHUNK_ROWS):
+            part = self.source.at(place[start : start + CHUNK_ROWS])
+            scores.append(student.score(part.compositions, part.phase))
+        return Piece(pa.table({"score": np.concatenate(scores)}), {"offered": len(place)})
+
     def refine(self, place: NDArray[np.int64]) -> Piece:
         """Put the candidates at N places on the hull; the table is `tiers.refined_table`."""
         chosen = self.source.at(place)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
+from softlyte.datasets.errors import UserError
 from softlyte.screening.chunk_store import ChunkStore, chunk_name
 from softlyte.screening.export import OutputError
 from softlyte.screening.stage import Piece, Stage
@@ -56,6 +57,29 @@ def local_threads(stage: Stage) -> Iterator[Workers]:
         torch.set_num_threads(threads)
 
 
+@contextmanager
+def workers_for(
+    stage: Stage, scheduler: str | None = None, local_workers: int | None = None, device: str = "cpu"
+) -> Iterator[Workers]:
+    """Yield this process's threads, or the workers of a Dask cluster where one is asked for.
+
+    Raises:
+        UserError: Dask is not installed, or the cluster cannot be used.
+    """
+    if scheduler is None and local_workers is None:
+        with local_threads(stage) as workers:
+            yield workers
+        return
+    try:
+        from softlyte.screening.cluster import dask_workers
+    except ImportError as error:
+        raise UserError(
+            f"a cluster needs Dask ({error}); install it with pip install 'softlyte[cluster]'"
+        ) from error
+    with dask_workers(stage, scheduler, local_workers, device) as workers:
+        yield workers
+
+
 @dataclass(frozen=True)
 class Stream:
     """Runs pieces and keeps them.
@@ -69,7 +93,7 @@ class Stream:
     store: ChunkStore
 
     def run(
-        self, tier: str, method: str, tasks: int, arguments: Callable[[int], tuple[Any, ...]]
+        self, tier: str | None, method: str, tasks: int, arguments: Callable[[int], tuple[Any, ...]]
     ) -> Iterator[Piece]:
         """Yield the piece of each task in order; pieces that are kept already are read.
 
@@ -77,7 +101,7 @@ class Stream:
         that has not begun is begun, and what is under way is finished and kept.
 
         Args:
-            tier: names the pieces.
+            tier: names the pieces; None keeps none of them, for what is quickly computed again.
             method: of `Stage`.
             tasks: how many there are.
             arguments: of the method for a task's number, asked for when the task is begun.
@@ -90,7 +114,7 @@ class Stream:
                 while begun < min(tasks, number + 4 * self.workers.count()):
                     if len(under_way) > 2 * self.workers.count():
                         break
-                    if chunk_name(tier, begun) not in self.store:
+                    if not self._is_kept(tier, begun):
                         future = self.workers.executor.submit(self.workers.call, method, *arguments(begun))
                         under_way[future] = begun
                     begun += 1
@@ -98,23 +122,24 @@ class Stream:
                     for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                         done = under_way.pop(future)
                         ready[done] = self._keep(tier, done, future)
-                yield (
-                    ready.pop(number)
-                    if number in ready
-                    else Piece(*self.store.load(chunk_name(tier, number)))
-                )
+                piece = ready.pop(number, None)
+                yield piece or Piece(*self.store.load(chunk_name(tier or "", number)))
         finally:
             for future in under_way:
                 future.cancel()
             for future, number in under_way.items():
                 self._keep_quietly(tier, number, future)
 
-    def _keep(self, tier: str, number: int, future: Future[Piece]) -> Piece:
+    def _is_kept(self, tier: str | None, number: int) -> bool:
+        return tier is not None and chunk_name(tier, number) in self.store
+
+    def _keep(self, tier: str | None, number: int, future: Future[Piece]) -> Piece:
         piece = future.result()
-        self.store.save(chunk_name(tier, number), piece.table, piece.notes)
+        if tier is not None:
+            self.store.save(chunk_name(tier, number), piece.table, piece.notes)
         return piece
 
-    def _keep_quietly(self, tier: str, number: int, future: Future[Piece]) -> None:
+    def _keep_quietly(self, tier: str | None, number: int, future: Future[Piece]) -> None:
         """Keep what was still computed when another error or an interruption ended the run."""
         if future.cancelled() or future.exception() is not None:
             return

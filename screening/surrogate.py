@@ -30,8 +30,8 @@ EPOCHS = 12
 BATCH = 512
 LEARNING_RATE = 2e-3
 LEAST_PROBABILITY = 1e-12
-HOPELESS_SHARE = 0.3
-"""Share of the sample at the bottom whose probabilities are not told apart: nothing there is ever chosen."""
+HOPELESS_SHARE = 0.8
+"""Share of a random sample at the bottom whose probabilities are not told apart: nothing there is chosen."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,22 @@ class Surrogate:
     biases: tuple[NDArray[np.float32], ...]
 
     @classmethod
-    def fit(cls, compositions: Compositions, phase: Phases, probability: Array, seed: int) -> Surrogate:
+    def fit(
+        cls,
+        compositions: Compositions,
+        phase: Phases,
+        probability: Array,
+        seed: int,
+        least: float = LEAST_PROBABILITY,
+    ) -> Surrogate:
         """Learn from N candidates whose joint probability [N] is known.
+
+        Args:
+            compositions: N compositions.
+            phase: [N] index into PHASES.
+            probability: [N] joint probability, NaN counts as none.
+            seed: of the fit.
+            least: probability below which candidates are not told apart (`hopeless`).
 
         Raises:
             ValueError: there are fewer than two candidates.
@@ -61,8 +75,7 @@ class Surrogate:
         features = _features(compositions, phase, elements)
         centre, scale = features.mean(axis=0), features.std(axis=0)
         scale[scale < 1e-6] = 1.0
-        label = np.log(np.maximum(np.nan_to_num(probability), LEAST_PROBABILITY))
-        label = np.maximum(label, np.quantile(label, HOPELESS_SHARE))
+        label = np.log(np.maximum(np.nan_to_num(probability), max(least, LEAST_PROBABILITY)))
         label = (label - label.mean()) / max(float(label.std()), 1e-9)
         network = MLPRegressor(
             hidden_layer_sizes=HIDDEN,
@@ -123,6 +136,11 @@ class Surrogate:
             tuple(arrays[f"weight_{layer}"] for layer in layers),
             tuple(arrays[f"bias_{layer}"] for layer in layers),
         )
+
+
+def hopeless(probability: Array) -> float:
+    """Return the joint probability below which the bottom HOPELESS_SHARE of a random sample lies."""
+    return float(np.quantile(np.nan_to_num(probability), HOPELESS_SHARE))
 
 
 def _features(compositions: Compositions, phase: Phases, elements: NDArray[np.int64]) -> NDArray[np.float32]:

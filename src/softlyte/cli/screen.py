@@ -51,7 +51,9 @@ def command(
     candidates: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of own candidates (formula[, phase, mp_id]) in place of a space.", show_default=False
+            help="Own candidates in place of a space: CSV or Parquet (formula[, phase, mp_id]), or a folder "
+            "of CIF, POSCAR or pymatgen JSON files.",
+            show_default=False,
         ),
     ] = None,
     targets: options.TargetsFile = None,
@@ -79,6 +81,14 @@ def command(
         typer.Option(min=0, help="First candidates that potentials check; needs softlyte[physics]."),
     ] = 0,
     verify_device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where the potentials run.")] = "cpu",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Address of a Dask scheduler whose workers compute.", show_default=False),
+    ] = None,
+    local_workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes to start for the work, by Dask.", show_default=False),
+    ] = None,
     route: options.Route = "mechanochemical",
     prices: options.Prices = None,
     date: options.PriceDate = None,
@@ -124,6 +134,8 @@ def command(
             report=report,
             verify=verify,
             verify_device=verify_device,
+            scheduler=scheduler,
+            local_workers=local_workers,
         )
     if as_json:
         print_json(result.to_dict())
