@@ -47,6 +47,7 @@ def choose_device(device: str = "auto") -> torch.device:
         raise DeviceError("no CUDA device is available; use --device cpu or auto")
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
+
 _OF_ODD_CARDS = (KeyError, TypeError, IndexError, ValueError, OverflowError, RuntimeError, MemoryError)
 """What a card with odd values leads to while the networks are made."""
 

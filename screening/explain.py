@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlyte.datasets.columns import COLUMNS, PHASES
+from softlyte.models.predictions import PropertyPrediction
 from softlyte.models.predictor import Predictor
 from softlyte.screening.advice import Layer, Strategy, interface_layers, strategies_below
 from softlyte.screening.contact import contact_for_resistance, elastic_pressure_mpa, plastic_pressure_mpa
@@ -101,6 +102,7 @@ class PressureReport:
         further = ("p_below_target", "elastic_mpa", "plastic_mpa", "applicability")
         return {name: getattr(self, name) for name in (*alone, *further)} | {
             "conditions": asdict(self.conditions),
+            "given": list(self.given),
             "values": {name: _named(triple) for name, triple in self.values.items()},
             "without_flow_mpa": _named(self.solid),
             "with_alkali_metal_mpa": _named(self.with_alkali_metal),
@@ -166,7 +168,8 @@ def explain_pressure(
         if resistance_ohm_cm2 is not None:
             sigma = predictions["sigma_s_cm"].median()[row]
             asked = replace(conditions, contact=float(contact_for_resistance(resistance_ohm_cm2, sigma)))
-        said, own = predictions.take(one), {}
+        said = predictions.take(one)
+        own: dict[str, PropertyPrediction] = {}
         if crystal is not None:
             own |= crystal.overrides(len(said["density_g_cm3"].member_mean))
         if moduli is not None:
