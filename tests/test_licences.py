@@ -2,7 +2,6 @@
 
 import re
 import runpy
-import sys
 import tomllib
 from pathlib import Path
 
@@ -36,12 +35,3 @@ def test_no_licence_is_unknown_or_forbids_use() -> None:
     for name, licence in ROWS.items():
         assert licence != "not stated", name
         assert not re.search(r"(?<!L)GPL|AGPL|non-?commercial", licence, re.IGNORECASE), (name, licence)
-
-
-@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="other Pythons need other packages")
-def test_the_page_is_what_the_script_writes_for_what_is_installed() -> None:
-    written = SCRIPT["page"]()
-    assert written.startswith(SCRIPT["HEAD"])
-    names = {SCRIPT["canonical"](row.split(" | ")[0].lstrip("| ")) for row in written.splitlines()[12:]}
-    missing = {name for name in names if name not in ROWS and name}
-    assert not missing, f"run python docs/site/licences.py: {sorted(missing)}"
