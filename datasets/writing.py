@@ -55,6 +55,30 @@ def csv_text(frame: pd.DataFrame, decimals: Mapping[str, int]) -> str:
     return pd.DataFrame(written).to_csv(index=False, lineterminator="\n")
 
 
+_RISKY = re.compile(r"'*[=+\-@\t\r]")
+
+
+def spreadsheet_safe(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with an apostrophe before each text that a spreadsheet would run as a formula.
+
+    Texts that begin with = + - @ tab or carriage return are meant, and those that begin with apostrophes
+    before one of these, so that the apostrophe can be taken off again; numbers are left alone.
+    """
+    safe = frame.copy()
+    for name in safe.columns:
+        if pd.api.types.is_string_dtype(safe[name]) or safe[name].dtype == object:
+            risky = safe[name].map(lambda v: isinstance(v, str) and _RISKY.match(v) is not None)
+            if risky.any():
+                safe.loc[risky, name] = "'" + safe.loc[risky, name].astype(str)
+    return safe
+
+
+def spreadsheet_unsafe(text: object) -> object:
+    """Return a cell as it was before `spreadsheet_safe`."""
+    marked = isinstance(text, str) and text.startswith("'") and _RISKY.match(text) is not None
+    return str(text)[1:] if marked else text
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write to a temporary name, flush to disk, then rename: neither reader nor crash sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -283,7 +283,8 @@ def _copy(base: Path, out: Path) -> None:
 
 def save_adaptation(folder: Path, adaptation: Adaptation, weights_sha256: str) -> None:
     """Write adaptation.safetensors and adaptation.json beside the weights that have this checksum."""
-    tensors, layers = {}, []
+    tensors: dict[str, torch.Tensor] = {}
+    layers = []
     for layer in adaptation.layers:
         processes = {}
         for name, process in layer.processes.items():
@@ -314,7 +315,7 @@ def load_adaptation(folder: Path, weights_sha256: str) -> Adaptation | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         version, checksum = content["format_version"], content["tensors_sha256"]
         layers, base = content["layers"], content["weights_sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} is not readable ({error}); adapt again") from error
     if version != FORMAT_VERSION:
         raise CheckpointError(f"{path} has format version {version!r}, not {FORMAT_VERSION}; adapt again")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,7 @@ def load_checkpoint(folder: Path | None = None) -> Checkpoint:
         card = json.loads(card_path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(f"there is no {card_path}; give a folder written by `softlyte train`") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise CheckpointError(f"{card_path} is not readable JSON ({error}); copy it again") from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise CheckpointError(f"{card_path} is not a Softlyte ensemble; give a folder from `softlyte train`")
@@ -117,7 +118,7 @@ def load_checkpoint(folder: Path | None = None) -> Checkpoint:
         )
     joined = load_state(weights_path)
     count = card.get("members")
-    if not isinstance(count, int) or count < 1:
+    if not isinstance(count, int) or not 1 <= count <= len(joined):
         raise CheckpointError(f"{card_path} states no number of members; copy it again or retrain")
     members: list[dict[str, Tensor]] = [{} for _ in range(count)]
     for key, value in joined.items():
@@ -127,6 +128,26 @@ def load_checkpoint(folder: Path | None = None) -> Checkpoint:
             raise CheckpointError(f"{weights_path} holds the foreign tensor {key!r}; copy it again")
         members[int(number)][rest] = value.float() if value.is_floating_point() else value
     return Checkpoint(card, members)
+
+
+def check_resumable(path: Path) -> Path | None:
+    """Return the state that an interrupted training goes on from, None if there is none.
+
+    Only tensors and plain values are read: a pickled class, whatever it would run, is refused.
+
+    Raises:
+        CheckpointError: the file is damaged, or holds something else.
+    """
+    if not path.is_file():
+        return None
+    try:
+        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or no state of a training ({type(error).__name__}); "
+            "delete it, the stage begins anew"
+        ) from None
+    return path
 
 
 def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], where: str) -> None:

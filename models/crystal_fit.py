@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from softlyte.featurize.crystal_batch import CrystalBatch
 from softlyte.models.batches import StageData
 from softlyte.models.callbacks import EpochLines, FinishedStage, StopInTime
-from softlyte.models.checkpoint import load_state, load_strictly
+from softlyte.models.checkpoint import check_resumable, load_state, load_strictly
 from softlyte.models.config import FitConfig
 from softlyte.models.crystal_config import CrystalStageConfig, CrystalTrainingConfig
 from softlyte.models.crystal_data import CrystalRows
@@ -238,6 +238,6 @@ def _run_stage(
         limit_val_batches=0,
         log_every_n_steps=min(50, data.steps()),
     )
-    last = folder / LAST
-    trainer.fit(module, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
+    last = check_resumable(folder / LAST)
+    trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     return (folder / FINISHED).is_file()

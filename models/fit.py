@@ -24,7 +24,7 @@ from torch import Tensor
 from softlyte.datasets.splits import split_by_chemical_system
 from softlyte.models.batches import LabelledRows, StageData
 from softlyte.models.callbacks import EpochLines, FinishedStage, StopInTime
-from softlyte.models.checkpoint import load_state, load_strictly
+from softlyte.models.checkpoint import check_resumable, load_state, load_strictly
 from softlyte.models.config import StageConfig, TrainingConfig
 from softlyte.models.distillation import DISTILLED, with_distilled_rows
 from softlyte.models.loss import MultiTaskLoss
@@ -233,8 +233,8 @@ def _run_stage(
         limit_val_batches=1.0 if early else 0,
         log_every_n_steps=min(50, data.steps(machine.devices)),
     )
-    last = folder / LAST
-    trainer.fit(module, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
+    last = check_resumable(folder / LAST)
+    trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     return (folder / FINISHED).is_file()
 
 

@@ -53,6 +53,10 @@ def choose_device(device: str = "auto") -> torch.device:
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+_OF_ODD_CARDS = (KeyError, TypeError, IndexError, ValueError, OverflowError, RuntimeError, MemoryError)
+"""What a card with odd values leads to while the networks are made."""
+
+
 class Predictor:
     """An ensemble of composition networks with its calibration.
 
@@ -105,10 +109,10 @@ class Predictor:
         adaptation = load_adaptation(where, checkpoint.card["weights_sha256"])
         try:
             return cls(checkpoint, chosen, adaptation)
-        except (KeyError, TypeError, IndexError, ValueError) as error:
+        except _OF_ODD_CARDS as error:
             if isinstance(error, UserError):
                 raise
-            problem = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            problem = f"{type(error).__name__}: {error}".splitlines()[0]
             raise CheckpointError(
                 f"{where / CARD} is incomplete or from another version ({problem}); copy it again or retrain"
             ) from error

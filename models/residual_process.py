@@ -152,7 +152,7 @@ class ResidualProcess:
             variance[rows] = np.diag(block) - self.noise[rows] + (1.0 - self.share)
         return mean, self._widened(np.clip(1.0 - variance, 0.0, self.share))
 
-    def to_parts(self) -> tuple[dict[str, Array], dict[str, Any]]:
+    def to_parts(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return arrays and plain numbers, for tensors and JSON."""
         arrays = {
             "atomic_numbers": self.compositions.atomic_numbers.astype(np.int64),

@@ -102,6 +102,7 @@ class PressureReport:
         further = ("p_below_target", "elastic_mpa", "plastic_mpa", "applicability")
         return {name: getattr(self, name) for name in (*alone, *further)} | {
             "conditions": asdict(self.conditions),
+            "given": list(self.given),
             "values": {name: _named(triple) for name, triple in self.values.items()},
             "without_flow_mpa": _named(self.solid),
             "with_alkali_metal_mpa": _named(self.with_alkali_metal),

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 import pandas as pd
 
 from softlyte.datasets.errors import UserError
+from softlyte.datasets.writing import spreadsheet_safe, spreadsheet_unsafe
 from softlyte.screening.inputs import RejectedRow
 
 FLOAT_FORMAT = "%.6g"
 """Six significant digits: more than any prediction is worth, few enough to read."""
 
 REJECTED_FILE = "rejected.csv"
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class OutputError(UserError):
@@ -66,24 +66,27 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
-def spreadsheet_safe(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with an apostrophe before each text that a spreadsheet would run as a formula.
-
-    Texts that begin with = + - @ tab or carriage return are meant; numbers are left alone.
-    """
-    safe = frame.copy()
-    for name in safe.columns:
-        if pd.api.types.is_string_dtype(safe[name]) or safe[name].dtype == object:
-            risky = safe[name].map(lambda v: isinstance(v, str) and v.startswith(_FORMULA_STARTS))
-            if risky.any():
-                safe.loc[risky, name] = "'" + safe.loc[risky, name].astype(str)
-    return safe
-
-
 def csv_text(frame: pd.DataFrame) -> str:
     """Return the frame as CSV: commas, newline ends, empty where a number is missing, safe texts."""
-    text: str = spreadsheet_safe(frame).to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n")
+    safe = spreadsheet_safe(frame)
+    # Python's writer leaves a carriage return unquoted, and readers take it for the end of a row.
+    texts = [name for name in safe if not pd.api.types.is_numeric_dtype(safe[name])]
+    returns = any("\r" in v for name in texts for v in safe[name].unique() if isinstance(v, str))
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    text: str = safe.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n", quoting=quoting)
     return text
+
+
+def read_csv(path: Path | str) -> pd.DataFrame:
+    """Read a CSV that Softlyte wrote, texts as they were before `spreadsheet_safe` made them harmless.
+
+    pandas.read_csv gives the same but for the texts that a spreadsheet would have run, which keep their
+    apostrophe; no formula, number or id is one.
+    """
+    frame = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    for name in frame.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]]:
+        frame[name] = frame[name].map(spreadsheet_unsafe, na_action="ignore")
+    return frame
 
 
 def json_text(frame: pd.DataFrame) -> str:

@@ -185,13 +185,14 @@ def _tables() -> Iterator[Check]:
 
 def _weights() -> Iterator[Check]:
     """Verify the shipped ensemble, and any other folder of weights beside it."""
+    from softlyte.models.adaptation import load_adaptation
     from softlyte.models.checkpoint import CARD, PRETRAINED, load_checkpoint
 
     folders = sorted({PRETRAINED, *(card.parent for card in PRETRAINED.rglob(CARD))})
     for folder in folders:
         name = "pretrained" if folder == PRETRAINED else str(folder.relative_to(PRETRAINED.parent))
         try:
-            load_checkpoint(folder)
+            load_adaptation(folder, load_checkpoint(folder).card["weights_sha256"])
         except UserError as error:
             yield Check(name, False, str(error))
         else:

@@ -35,7 +35,7 @@ from softlyte.datasets.materials_project.pages import PageStore
 from softlyte.datasets.materials_project.query import FUNCTIONALS, Query, batched
 from softlyte.datasets.materials_project.records import Rows
 from softlyte.datasets.materials_project.session import MaterialsProjectError, Patience
-from softlyte.datasets.writing import write_bytes
+from softlyte.datasets.writing import spreadsheet_safe, write_bytes
 
 TABLES = ("structures", "thermo", "elasticity")
 CANDIDATES_FILE = "candidates.csv"
@@ -210,7 +210,7 @@ def _write(folder: Path, made: dict[str, Rows], asked: dict[str, Any], version: 
 
 def _bytes(frame: pd.DataFrame, file: str) -> bytes:
     if file.endswith(".csv"):
-        return frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
+        return spreadsheet_safe(frame).to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     return buffer.getvalue()

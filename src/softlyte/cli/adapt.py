@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from softlyte.cli import options
-from softlyte.cli.output import note, print_table
+from softlyte.cli.output import is_quiet, note, print_json, print_table
 
 
 def command(
@@ -16,6 +17,8 @@ def command(
     out: Annotated[Path, typer.Option(help="Folder for the adapted weights.")] = Path("adapted-weights"),
     weights: options.Weights = None,
     device: options.Device = "auto",
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Adapt the predictions to your own measurements, in seconds; use the result with --weights.
 
@@ -25,6 +28,10 @@ def command(
     from softlyte.models.adaptation import adapt
 
     folder, checks, remarks = adapt(own_data, out, weights, device)
+    if as_json:
+        checks_made = [asdict(check) for check in checks]
+        print_json({"weights": str(folder), "checks": checks_made, "remarks": list(remarks)})
+        return
     rows = [
         [
             check.property,
@@ -40,7 +47,8 @@ def command(
         for check in checks
     ]
     heads = ["property", "rows", "materials", "error", "adapted", "in 90%", "in 90%", "reach", ""]
-    print_table(heads, rows, "Materials left out in turn (log10 units but for Tg)", right=heads[1:8])
+    if not is_quiet():
+        print_table(heads, rows, "Materials left out in turn (log10 units but for Tg)", right=heads[1:8])
     for remark in remarks:
         note(remark)
     note(f"the adapted weights are in {folder}; use them with --weights {folder}")

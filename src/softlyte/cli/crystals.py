@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from softlyte.cli import options
-from softlyte.cli.output import note, print_table
+from softlyte.cli.output import is_quiet, note, print_json, print_table
 from softlyte.cli.progress import progress_bar
 
 
@@ -33,6 +33,8 @@ def command(
     own_only: Annotated[bool, typer.Option("--own-only", help="Leave the shipped parents out.")] = False,
     cif: Annotated[bool, typer.Option("--cif", help="Write a CIF for each crystal, too.")] = False,
     overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Put a space's ions on the sites of known halide crystals.
 
@@ -51,8 +53,21 @@ def command(
     write_crystals(found, out, cif, overwrite=True)
     table = found.table()
     counts = table.groupby("parent").size().sort_values(ascending=False)
-    shown = [[str(name), f"{count:,}"] for name, count in counts.head(12).items()]
-    print_table(["parent", "crystals"], shown, "Most fertile parents", right=["crystals"])
+    if as_json:
+        print_json(
+            {
+                "folder": str(out),
+                "crystals": len(table),
+                "compositions": int(table["formula"].nunique()),
+                "by_parent": {str(name): int(count) for name, count in counts.items()},
+                "unread_parents": {failure.name: failure.reason for failure in found.failures},
+                "left_out": dict(sorted(found.left_out.items())),
+            }
+        )
+        return
+    if not is_quiet():
+        shown = [[str(name), f"{count:,}"] for name, count in counts.head(12).items()]
+        print_table(["parent", "crystals"], shown, "Most fertile parents", right=["crystals"])
     for failure in found.failures:
         note(f"{failure.name} is no parent: {failure.reason}")
     for reason, count in sorted(found.left_out.items()):

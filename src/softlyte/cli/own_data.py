@@ -148,8 +148,9 @@ def show(
 ) -> None:
     """Print your measurements as CSV, units in the column names."""
     from softlyte.datasets.own.store import load_own
+    from softlyte.datasets.writing import spreadsheet_safe
 
-    typer.echo(load_own(to, version).to_csv(index=False, lineterminator="\n"), nl=False)
+    typer.echo(spreadsheet_safe(load_own(to, version)).to_csv(index=False, lineterminator="\n"), nl=False)
 
 
 @app.command("remove")
