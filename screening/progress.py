@@ -20,12 +20,15 @@ class Bars:
     def __init__(self, seconds: float = 1.0) -> None:
         self.seconds = seconds
         self._bars: dict[str, tqdm] = {}
+        self._finished: dict[str, int] = {}
         self._since = time.time()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Draw how far a stage is: its name, the pieces done and the pieces in all."""
         bar = self._bars.get(stage)
         if bar is None:
+            if self._finished.get(stage) == total and done >= total:
+                return  # told a second time
             bar = tqdm(
                 total=total,
                 desc=f"{stage:<9}",
@@ -42,5 +45,6 @@ class Bars:
         bar.update(done - bar.n)
         if done >= total:
             bar.close()
+            self._finished[stage] = total
             self._since = time.time()
             del self._bars[stage]
