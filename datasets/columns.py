@@ -134,6 +134,30 @@ COST_COLUMNS = with_intervals(
 )
 """Columns of `softlyte cost`, in order."""
 
+PROPOSAL_COLUMNS = (
+    "order",
+    "rank",
+    "formula",
+    "phase",
+    "p_all_targets",
+    "p_any",
+    "gain",
+    "limiting_target",
+    "p_limiting_target",
+    "informs",
+    "cost_usd_kg",
+    "cost_usd_l",
+    "precursor_route",
+    "batch_recipe",
+    "byproducts",
+    "nearest_known",
+    "distance_to_known",
+    "why",
+    "learned",
+    "flags",
+)
+"""Columns of `proposals.csv`, in order."""
+
 CURRENCY_COLUMNS = ("currency", "cost_currency_kg", "cost_currency_l")
 """Columns that `--currency` adds."""
 
@@ -208,7 +232,7 @@ def column_guide() -> str:
     """Return the vocabulary of all results as a Markdown table (docs/columns.md)."""
     lines = ["| column | unit | meaning |", "|---|---|---|"]
     more = ("mp_id", *WINDOW_COLUMNS, *INTERFACE_COLUMNS, *PROFILE_COLUMNS, *COST_COLUMNS, *CURRENCY_COLUMNS)
-    more += (*VERIFIED_COLUMNS, *VERIFIED_POTENTIAL_COLUMNS)
+    more += (*VERIFIED_COLUMNS, *VERIFIED_POTENTIAL_COLUMNS, *PROPOSAL_COLUMNS)
     for name in dict.fromkeys((*CANDIDATE_COLUMNS, *more)):
         column = COLUMNS.get(name)
         if column is not None:

@@ -331,6 +331,31 @@ _ALL = (
         "",
         "Grams of water, hydrogen chloride or carbon dioxide that leave.",
     ),
+    Column("order", "Order", "", "Place in the batch: what to make first."),
+    Column(
+        "p_any",
+        "P(at least one so far)",
+        "",
+        "Probability that at least one of the batch, up to this material, meets all targets.",
+    ),
+    Column(
+        "gain",
+        "Adds",
+        "",
+        "Successes that the material adds to the batch, a further one counted half of the one before.",
+    ),
+    Column(
+        "limiting_target", "Limiting target", "", "The target that the material meets with least probability."
+    ),
+    Column("p_limiting_target", "P(limiting target)", "", "Probability that this target is met."),
+    Column(
+        "informs",
+        "Informs",
+        "",
+        "Other candidates of whose error a measurement here removes at least a tenth of the variance.",
+    ),
+    Column("why", "Why", "", "Why the material was chosen."),
+    Column("learned", "Would be learned", "", "What a measurement would tell of other candidates."),
     Column("dearest_precursor", "Dearest precursor", "", "Precursor with the largest share of the cost."),
     Column(
         "dearest_share", "Its share of the cost", "", "Share of the dearest precursor in the cost, 0 to 1."

@@ -8,6 +8,7 @@ stored beside the weights as tensors and JSON.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import shutil
@@ -183,8 +184,10 @@ def adapt(
     if place.resolve() in (PRETRAINED.resolve(), base.resolve()):
         raise CheckpointError(f"{place} holds the weights to adapt; give another folder with --out")
     table = load_own(folder)
-    predictor = Predictor.load(base, device)
-    predictor.adaptation = (predictor.adaptation or Adaptation(())).without(OWN)
+    loaded = Predictor.load(base, device)
+    kept = Adaptation(()) if loaded.adaptation is None else loaded.adaptation.without(OWN)
+    predictor = copy.copy(loaded)
+    predictor.adaptation = kept
     processes: dict[str, ResidualProcess] = {}
     checks: list[Check] = []
     remarks = _left_out(table)
@@ -214,7 +217,7 @@ def adapt(
         "checks": [asdict(check) for check in checks],
         "remarks": remarks,
     }
-    layers = (*predictor.adaptation.layers, Layer(OWN, processes, record))
+    layers = (*kept.layers, Layer(OWN, processes, record))
     _copy(base, place)
     save_adaptation(place, Adaptation(layers), predictor.card["weights_sha256"])
     return place, checks, remarks
@@ -342,7 +345,7 @@ def _layer(content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> L
 
 def adapted_sha256(weights_sha256: str, adaptation: Adaptation | None) -> str:
     """Return the checksum that names weights together with their adaptation, for run records."""
-    if adaptation is None:
+    if adaptation is None or not adaptation.layers:
         return weights_sha256
     both = weights_sha256 + adaptation.tensors_sha256
     return hashlib.sha256(both.encode()).hexdigest()

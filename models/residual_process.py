@@ -78,6 +78,13 @@ class ResidualProcess:
         return len(self.z)
 
     @classmethod
+    def unmeasured(cls, prior: Prior = PRIOR) -> ResidualProcess:
+        """Return the process before anything is measured, with the prior's share and reach."""
+        nothing = np.zeros(0)
+        share, reach = 1.0 / (1.0 + np.exp(-prior.share[0])), float(np.exp(prior.reach[0]))
+        return cls(Compositions.from_formulas([]), nothing.astype(np.int64), nothing, nothing, share, reach)
+
+    @classmethod
     def fit(
         cls,
         compositions: Compositions,
@@ -123,6 +130,8 @@ class ResidualProcess:
     def predict(self, compositions: Compositions, phase: NDArray[np.integer] | int) -> tuple[Array, Array]:
         """Return mean and standard deviation of z of M materials, two [M]: 0 and 1 far from every row."""
         codes = np.broadcast_to(np.asarray(phase), (len(compositions),))
+        if not len(self):
+            return np.zeros(len(codes)), np.ones(len(codes))
         factor = cho_factor(self._covariance(), lower=True)
         weights = cho_solve(factor, self.z)
         mean, explained = np.zeros(len(codes)), np.zeros(len(codes))
@@ -133,6 +142,21 @@ class ResidualProcess:
             mean[rows] = kernel @ weights
             explained[rows] = (kernel * cho_solve(factor, kernel.T).T).sum(axis=1)
         return mean, self._widened(np.clip(explained, 0.0, self.share))
+
+    def common_covariance(self, compositions: Compositions, phase: NDArray[np.integer] | int) -> Array:
+        """Return the covariance of what M materials share with their neighbours, given the rows, [M, M].
+
+        What is left of each z's variance, 1 - share, is its own.
+        """
+        codes = np.broadcast_to(np.asarray(phase), (len(compositions),))
+        kernel = self.share * kernel_of(distances(compositions, compositions), self.reach)
+        kernel *= codes[:, None] == codes[None]
+        if not len(self):
+            return np.asarray(kernel)
+        cross = self.share * kernel_of(distances(compositions, self.compositions), self.reach)
+        cross *= codes[:, None] == self.phase
+        factor = cho_factor(self._covariance(), lower=True)
+        return np.asarray(kernel - cross @ cho_solve(factor, cross.T))
 
     def leave_one_out(self) -> tuple[Array, Array]:
         """Return mean and standard deviation of each row's z from the other compositions alone, two [N].

@@ -93,6 +93,22 @@ class PriceList:
             left = replace(left._dropped(name), excluded=(*left.excluded, name))
         return left
 
+    def only(self, formulas: Sequence[str]) -> PriceList:
+        """Return the list of these precursors alone; raises PriceError naming one that is not in it."""
+        names = []
+        for formula in formulas:
+            name = self._listed(formula)
+            if name is None:
+                raise PriceError(
+                    f"{formula!r} is not among the priced precursors; give its price in a file of own prices"
+                )
+            names.append(name)
+        kept = self.binary["formula"].isin(names), self.hydrates["formula"].isin(names)
+        barred = [*self.binary["formula"][~kept[0]], *self.hydrates["formula"][~kept[1]]]
+        return replace(
+            self, binary=self.binary[kept[0]], hydrates=self.hydrates[kept[1]], excluded=tuple(barred)
+        )
+
     def _dropped(self, name: str) -> PriceList:
         """Return the list without the rows of one precursor, written as the list writes it."""
         return replace(

@@ -210,8 +210,8 @@ def _texts(
         "dearest_precursor": dearest,
         "dearest_share": share,
         "precursor_route": str(route),
-        "batch_recipe": _grams(route.batch(batch_g)),
-        "byproducts": _grams(route.leaving(batch_g)),
+        "batch_recipe": masses_text(route.batch(batch_g)),
+        "byproducts": masses_text(route.leaving(batch_g)),
         "alternative_routes": "; ".join(extra),
         "flags": _flags(name, route, prices),
     }
@@ -251,6 +251,6 @@ def _recipe_rows(routes: dict[str, Route], prices: PriceList, batch_g: float) ->
     return pd.DataFrame(lines, columns=list(RECIPE_COLUMNS))
 
 
-def _grams(masses: dict[str, float]) -> str:
+def masses_text(masses: dict[str, float]) -> str:
     """Return "1.1104 g Li2O + 8.2587 g AlCl3"."""
     return " + ".join(f"{grams:.4f} g {name}" for name, grams in masses.items())

@@ -18,6 +18,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from softlyte.cli.app import app
+from softlyte.datasets.tables import load_table
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
@@ -141,6 +142,17 @@ def given(document: Path, desk: Path) -> dict[str, object]:
         (desk / "more.csv").write_text(
             "formula,phase,conductivity (mS/cm),temperature (C),source\nLi3YCl6,crystal,0.51,25,notebook 7\n"
         )
+    if document.name == "next-experiments.md":
+        prices = load_table("precursors")["formula"]
+        (desk / "shelf.txt").write_text("\n".join(prices), encoding="utf-8")
+        (desk / "results.csv").write_text(
+            "formula,phase,conductivity (mS/cm),temperature (C)\nLi3YCl6,crystal,0.51,25\n", encoding="utf-8"
+        )
+        for words in (
+            ["data", "add", "examples/measurements.csv", "--to", "my-data"],
+            ["adapt", "--own-data", "my-data", "--out", "my-weights", "--device", "cpu"],
+        ):
+            assert CliRunner().invoke(app, words).exit_code == 0
     if document.name == "pressure.md":
         from pymatgen.core import Lattice, Structure
 

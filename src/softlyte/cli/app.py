@@ -19,6 +19,7 @@ from softlyte.cli import (
     own_data,
     predict,
     pressure,
+    propose,
     query,
     report,
     screen,
@@ -61,6 +62,7 @@ app.command("cost")(cost.command)
 app.command("pressure")(pressure.command)
 app.command("screen")(screen.command)
 app.command("results")(query.command)
+app.command("propose")(propose.command)
 app.command("report")(report.command)
 app.command("window")(window.command)
 app.command("train")(train.command)
