@@ -159,9 +159,13 @@ def needed(found: Array, share: float) -> float:
 
 
 def saved(curves: dict[str, Array], against: str, share: float = 0.5) -> str:
-    """Return a sentence on the experiments that `softlyte propose` saves, seed by seed."""
+    """Return the experiments that `softlyte propose` saves, seed by seed.
+
+    A campaign that never gets there counts as one that would with its next experiment.
+    """
     pairs = zip(curves[against], curves["softlyte propose"], strict=True)
-    gaps = np.array([needed(a, share) - needed(b, share) for a, b in pairs])
+    limit = BATCH * ROUNDS + 1.0
+    gaps = np.array([min(needed(a, share), limit) - min(needed(b, share), limit) for a, b in pairs])
     low, middle, high = np.quantile(gaps, [0.1, 0.5, 0.9], method="nearest")
     return (
         f"against *{against}* {middle:.0f} (10-90% of the seeds: {low:.0f} to {high:.0f}; "

@@ -208,3 +208,20 @@ def test_year_that_a_doi_states(doi: str, year: int) -> None:
 )
 def test_a_doi_without_a_year_has_none(doi: str) -> None:
     assert np.isnan(publication_years([doi])).all()
+
+
+@pytest.mark.parametrize("by", ["reduced formula", "chemical system"])
+def test_measured_folds_hold_every_measured_row_once_and_leak_nothing(rows: TrainingRows, by: str) -> None:
+    splits = protocols.measured_folds(rows, by)
+    places = np.concatenate([split.extra["place"] for split in splits])
+    assert len(np.unique(places)) == len(places)
+    measured = protocols.of_table(rows, *protocols.MEASURED) & protocols.labelled(rows, [protocols.SIGMA])
+    assert np.array_equal(np.sort(places), np.flatnonzero(measured))
+    sigma = protocols.labelled(rows, [protocols.SIGMA])
+    for split in splits:
+        seen = rows.compositions[sigma & split.used]
+        if by == "reduced formula":
+            assert not np.isin(seen.keys(), split.test.compositions.keys()).any()
+        else:
+            assert not set(chemical_systems(seen)) & set(chemical_systems(split.test.compositions))
+        assert split.used[~sigma].all(), "other properties may be learned"
