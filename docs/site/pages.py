@@ -84,7 +84,12 @@ def model_card() -> dict[str, str]:
         for subset, found in subsets.items():
             numbers = [_number(found.get(key)) for key in ("mae", "rmse", "spearman", "coverage")]
             metrics.append([f"`{target}`", subset, f"{found['rows']:,}", *numbers])
-    tables = [[f"[{name}]({name}.md)", f"`{checksum}`"] for name, checksum in card["tables_sha256"].items()]
+    known = set(table_names())
+    tables = [
+        # Rows derived from a table go by a name of their own.
+        [f"[{name}]({name}.md)" if name in known else name, f"`{checksum}`"]
+        for name, checksum in card["tables_sha256"].items()
+    ]
     parts = [
         "# Model card",
         f"**{card['name']}**, the weights that ship in `models/pretrained`. "
