@@ -209,6 +209,20 @@ VERIFIED_POTENTIAL_COLUMNS = (
 )
 """Columns of the table of `softlyte verify` with one row for each structure and potential, in order."""
 
+DIFFUSION_COLUMNS = with_intervals(
+    (
+        "formula",
+        "mobile_ion",
+        "temperature_k",
+        "diffusivity_cm2_s",
+        "nernst_einstein_ms_cm",
+        "framework_displacement_a",
+        "duration_ps",
+        "atoms",
+    )
+)
+"""Columns of `softlyte diffuse`, one row for each temperature, in order."""
+
 MERGED_VERIFIED_COLUMNS = tuple(
     name for name in VERIFIED_COLUMNS if name not in ("structure", "formula", "atoms")
 )
@@ -232,7 +246,8 @@ def column_guide() -> str:
     """Return the vocabulary of all results as a Markdown table (docs/columns.md)."""
     lines = ["| column | unit | meaning |", "|---|---|---|"]
     more = ("mp_id", *WINDOW_COLUMNS, *INTERFACE_COLUMNS, *PROFILE_COLUMNS, *COST_COLUMNS, *CURRENCY_COLUMNS)
-    more += (*VERIFIED_COLUMNS, *VERIFIED_POTENTIAL_COLUMNS, *PROPOSAL_COLUMNS)
+    more += (*VERIFIED_COLUMNS, *VERIFIED_POTENTIAL_COLUMNS)
+    more += (*DIFFUSION_COLUMNS, *PROPOSAL_COLUMNS)
     for name in dict.fromkeys((*CANDIDATE_COLUMNS, *more)):
         column = COLUMNS.get(name)
         if column is not None:

@@ -499,6 +499,28 @@ _ALL = (
         "agrees, or which values lie outside the networks' 90% interval, and on which side.",
     ),
     Column("missing_phases", "Missing phases", "", "Competing phases for which there was no structure."),
+    Column("temperature_k", "Temperature", "K", "Of the dynamics."),
+    Column(
+        "diffusivity_cm2_s",
+        "Self-diffusion coefficient",
+        "cm2/s",
+        "Of the mobile ion, from mean squared displacements; median of the posterior.",
+        predicted=True,
+    ),
+    Column(
+        "nernst_einstein_ms_cm",
+        "Conductivity by Nernst and Einstein",
+        "mS/cm",
+        "n q mu with mu = q D / kT, at the temperature of the dynamics.",
+        predicted=True,
+    ),
+    Column(
+        "framework_displacement_a",
+        "Displacement of the framework",
+        "angstrom",
+        "Root mean square over the run; several angstrom say that the crystal has melted.",
+    ),
+    Column("duration_ps", "Duration", "ps", "Of the dynamics that displacements are taken from."),
     Column("verify_notes", "Notes", "", "Cautions of the physics check, separated by semicolons."),
 )
 

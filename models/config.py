@@ -15,7 +15,7 @@ from softlyte.models.distillation import DISTILLED
 from softlyte.models.network import NetworkConfig
 from softlyte.models.own_rows import OWN
 from softlyte.models.tasks import TARGET_NAMES
-from softlyte.models.training_data import SOURCES
+from softlyte.models.training_data import DEFAULT_TABLES, SOURCES
 
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "composition.toml"
 """The configuration that the shipped weights were trained with."""
@@ -139,7 +139,7 @@ class DataConfig(_Strict):
         own_data_sha256: state of that folder; `softlyte train` fills it in and refuses another state.
     """
 
-    tables: tuple[str, ...] = tuple(SOURCES)
+    tables: tuple[str, ...] = DEFAULT_TABLES
     folds: int = Field(5, ge=2, le=32)
     split_seed: int = 0
     weights: dict[str, float] = {}

@@ -15,7 +15,7 @@ from softlyte.datasets.columns import FIDELITIES, PHASES
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import Compositions, chemical_systems
 from softlyte.datasets.splits import grouped_folds
-from softlyte.datasets.tables import load_table, table_checksum
+from softlyte.datasets.tables import load_table, table_checksum, table_names
 from softlyte.models.tasks import TARGET_NAMES, TARGET_TRANSFORMS
 
 ROOM_C = 25.0
@@ -234,6 +234,23 @@ def _mechanics_cited() -> Iterable[_Part]:
     )
 
 
+def _potential(table: str, phase: int, fidelity: str) -> Iterable[_Part]:
+    """Yield what universal potentials computed; a glass's moduli are instantaneous, without flow."""
+    if table not in table_names():
+        raise TrainingDataError(
+            f"there is no table {table} yet; build it with: python -m softlyte.screening.physics.label_tables"
+        )
+    t = load_table(table, drop_flagged=True)
+    labels = {
+        "bulk_modulus_gpa": _log10(t["bulk_modulus_gpa"]),
+        "shear_modulus_gpa": _log10(t["shear_modulus_gpa"]),
+        "density_g_cm3": _log10(t["density_g_cm3"]),
+    }
+    if phase == CRYSTAL:
+        labels["formation_energy_ev_atom"] = t["formation_energy_ev_atom"]
+    yield _Part(t["formula"], phase, fidelity, labels)
+
+
 def _middle(table: pd.DataFrame, column: str) -> pd.Series:
     """Return log10 of the geometric middle of a stated range, NaN unless both ends are known."""
     return (_log10(table[f"{column}_min"]) + _log10(table[f"{column}_max"])) / 2
@@ -262,13 +279,18 @@ SOURCES: dict[str, Callable[[], Iterable[_Part]]] = {
     "conductivity_obelix": _conductivity_obelix,
     "conductivity_cited": _conductivity_cited,
     "mechanics_cited": _mechanics_cited,
+    "potential_crystals": lambda: _potential("potential_crystals", CRYSTAL, "potential_crystal"),
+    "potential_glasses": lambda: _potential("potential_glasses", GLASS, "potential_glass"),
 }
 """Tables that teach the composition network, the glass table in three parts. Cited glass transitions are
 checks and never in here."""
 
+DEFAULT_TABLES = tuple(name for name in SOURCES if not name.startswith("potential_"))
+"""Tables that are learned from unless a configuration says otherwise."""
+
 
 def load_training_rows(
-    names: tuple[str, ...] = tuple(SOURCES), seed: int = 0, folds: int = 5
+    names: tuple[str, ...] = DEFAULT_TABLES, seed: int = 0, folds: int = 5
 ) -> TrainingRows:
     """Read and join the tables.
 

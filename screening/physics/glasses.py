@@ -19,6 +19,7 @@ from softlyte.datasets.build.obelix import ANION_RADII_A
 from softlyte.screening.physics.elasticity import CpuClock, relax
 from softlyte.screening.physics.examine import examine
 from softlyte.screening.physics.potentials import PhysicsError
+from softlyte.screening.physics.velocities import set_thermal_velocities
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -154,15 +155,13 @@ def melt_quench(
     from ase import units
     from ase.md.bussi import Bussi
     from ase.md.nptberendsen import NPTBerendsen
-    from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
     from pymatgen.io.ase import AseAtomsAdaptor
 
     plan = Schedule() if schedule is None else schedule
     atoms: Atoms = AseAtomsAdaptor.get_atoms(structure)
     atoms.set_cell(atoms.cell * float(np.cbrt(plan.melt_expansion)), scale_atoms=True)
     atoms.calc = calculator
-    MaxwellBoltzmannDistribution(atoms, temperature_K=plan.melt_k, rng=rng)
-    Stationary(atoms)
+    set_thermal_velocities(atoms, plan.melt_k, rng)
     step = plan.timestep_fs * units.fs
     melt = Bussi(atoms, step, temperature_K=plan.melt_k, taut=50.0 * units.fs, rng=rng)
     hottest = HOTTEST_FACTOR * plan.melt_k

@@ -65,7 +65,16 @@ class Subject:
     structures: tuple[Structure, ...]
 
 
-class _Task(NamedTuple):
+class Task(NamedTuple):
+    """One structure under one potential.
+
+    Attributes:
+        structure: of `plain_structure`.
+        potential: name or dotted path.
+        device: "cpu" or "cuda".
+        elasticity: False ends after the relaxation.
+    """
+
     structure: dict[str, object]
     potential: str
     device: str
@@ -78,7 +87,8 @@ def _calculator(potential: str, device: str) -> Calculator:
     return load_calculator(potential, device)
 
 
-def _work(task: _Task) -> dict[str, Any]:
+def work(task: Task) -> dict[str, Any]:
+    """Return the record of a task; the calculator is loaded once in each process."""
     structure = Structure.from_dict(task.structure)
     return examine(structure, _calculator(task.potential, task.device), task.elasticity)
 
@@ -340,11 +350,11 @@ class _Run:
             verdicts += place_on_hull(potential, pairs, own, reference)
         return verdicts
 
-    def _task(self, structure: Structure, potential: str, elasticity: bool) -> _Task:
-        return _Task(plain_structure(structure), potential, self.device, elasticity)
+    def _task(self, structure: Structure, potential: str, elasticity: bool) -> Task:
+        return Task(plain_structure(structure), potential, self.device, elasticity)
 
-    def _do(self, tasks: list[tuple[str, _Task]], stage: str) -> dict[str, dict[str, Any]]:
-        return self.folder.run_parallel(tasks, _work, self.workers, self.progress, stage)
+    def _do(self, tasks: list[tuple[str, Task]], stage: str) -> dict[str, dict[str, Any]]:
+        return self.folder.run_parallel(tasks, work, self.workers, self.progress, stage)
 
 
 def _key(subject: Subject, potential: str) -> str:

@@ -15,6 +15,7 @@ from softlyte.cli import (
     cost,
     crystals,
     data,
+    diffuse,
     doctor,
     own_data,
     predict,
@@ -75,6 +76,7 @@ app.add_typer(space.app, name="space")
 app.command("doctor")(doctor.command)
 app.command("crystals")(crystals.command)
 app.command("verify")(verify.command)
+app.command("diffuse")(diffuse.command)
 app.command("version")(version_verb.command)
 
 
