@@ -23,9 +23,7 @@ def main() -> None:
     parser.add_argument("space", help="space file, or name of a shipped space")
     parser.add_argument("out", help="folder for the results, on any file system that this node sees")
     parser.add_argument("--jobs", type=int, default=4, help="Slurm jobs")
-    parser.add_argument(
-        "--cores", type=int, default=16, help="of a job: a worker of one thread on each"
-    )
+    parser.add_argument("--cores", type=int, default=16, help="of a job: a worker of one thread on each")
     parser.add_argument("--memory", default="48GB", help="of a job; a worker of funnel-32m needs about 2 GB")
     parser.add_argument("--partition", default=None)
     parser.add_argument("--account", default=None)
