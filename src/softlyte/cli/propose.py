@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from softlyte.cli import options
-from softlyte.cli.output import note, number_text, print_table
+from softlyte.cli.output import is_quiet, note, number_text, print_json, print_table
 
 
 def command(
@@ -33,6 +34,8 @@ def command(
         Path | None, typer.Option(help="File to write; default: proposals.csv in DIR.", show_default=False)
     ] = None,
     device: options.Device = "auto",
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Propose the batch of experiments that most probably holds a material meeting all targets.
 
@@ -40,6 +43,7 @@ def command(
     what would be learned. With --own-data what was measured is left out; adapted --weights are used.
     """
     from softlyte.screening.costing import load_costing
+    from softlyte.screening.export import json_text
     from softlyte.screening.proposals import propose
 
     found = propose(
@@ -56,6 +60,10 @@ def command(
         seed,
         out,
     )
+    if as_json:
+        proposals = json.loads(json_text(found.table))
+        print_json({"file": str(found.file), "left_out": dict(found.left_out), "proposals": proposals})
+        return
     rows = [
         [
             str(row["order"]),
@@ -82,7 +90,8 @@ def command(
         f"for {batch:g} g",
     ]
     right = [heads[0], *heads[3:5], *heads[6:8]]
-    print_table(heads, rows, "Next experiments", right=right)
+    if not is_quiet():
+        print_table(heads, rows, "Next experiments", right=right)
     for reason, count in found.left_out.items():
         note(f"left out: {count:,} candidates {reason}")
     note(f"the proposals, with reasons, are in {found.file}")

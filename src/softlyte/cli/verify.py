@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from softlyte.cli import options
-from softlyte.cli.output import note, number_text, print_table, report_rejected
+from softlyte.cli.output import (
+    is_quiet,
+    note,
+    number_text,
+    print_json,
+    print_table,
+    report_rejected,
+)
 from softlyte.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SHOWN = {
     "structure": "Structure",
@@ -51,6 +62,8 @@ def command(
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where potentials run.")] = "cpu",
     weights: options.Weights = None,
     overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Check candidates by physics: relax, strain, place on a hull, compare with the networks.
 
@@ -58,6 +71,7 @@ def command(
     whose competing phases are relaxed with the same potential. Writes verified.csv, verified_potentials.csv,
     relaxed structures and run.json into --out; a run that was stopped goes on by the same command.
     """
+    from softlyte.screening.export import json_text
     from softlyte.screening.physics.verify import DEFAULT_POTENTIALS, verify
 
     with progress_bar() as show:
@@ -74,13 +88,21 @@ def command(
             overwrite,
             show,
         )
-    table = result.verified.head(SHOWN_ROWS)[list(SHOWN)]
+    if as_json:
+        print_json({"folder": str(result.folder), "verified": json.loads(json_text(result.verified))})
+    elif not is_quiet():
+        _print(result.verified)
+    if result.rejected:
+        report_rejected(result.rejected, f"{sources[0].name}, row", None)
+    note(f"results are in {result.folder}")
+
+
+def _print(verified: pd.DataFrame) -> None:
+    """Print the first rows for a person."""
+    table = verified.head(SHOWN_ROWS)[list(SHOWN)]
     cells = (
         [number_text(value, name) for name, value in zip(SHOWN, row, strict=True)]
         for row in table.itertuples(index=False, name=None)
     )
     numeric = ["E/GPa", "spread", "hull/eV", "Ox./V"]
     print_table(list(SHOWN.values()), cells, "Verified", right=numeric, whole=["Structure"])
-    if result.rejected:
-        report_rejected(result.rejected, f"{sources[0].name}, row", None)
-    note(f"results are in {result.folder}")
