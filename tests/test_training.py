@@ -18,14 +18,14 @@ from softlyte.models.predictor import DeviceError, Predictor, choose_device
 from softlyte.models.tasks import TARGET_NAMES, TASK_NAMES
 from softlyte.models.train import train
 from softlyte.models.training_data import (
-    SOURCES,
+    DEFAULT_TABLES,
     TrainingDataError,
     evidence_weight,
     load_training_rows,
 )
 
 ROOT = Path(__file__).parent.parent
-FEW = dict.fromkeys(SOURCES, 0.02)
+FEW = dict.fromkeys(DEFAULT_TABLES, 0.02)
 TINY = TrainingConfig.model_validate(
     {
         "network": {"width": 16, "layers": 1, "heads": 2, "head_width": 8, "trunk_layers": 1},
@@ -69,7 +69,7 @@ def test_run_folder_is_complete_and_the_checkpoint_predicts(run: Path) -> None:
 
 def test_card_states_data_folds_and_metrics(run: Path) -> None:
     card = load_checkpoint(run / "checkpoint").card
-    assert set(card["tables_sha256"]) == set(SOURCES)
+    assert set(card["tables_sha256"]) == set(DEFAULT_TABLES)
     assert all(len(checksum) == 64 for checksum in card["tables_sha256"].values())
     assert sum(card["rows"]["by_fold"]) == card["rows"]["all"] > 100_000
     assert card["test_metrics"]["bulk_modulus_gpa"]["crystal"]["rows"] > 5000
@@ -77,7 +77,7 @@ def test_card_states_data_folds_and_metrics(run: Path) -> None:
 
 
 def test_out_of_fold_predictions_are_of_members_that_have_not_seen_the_row(run: Path) -> None:
-    rows = load_training_rows(tuple(SOURCES), 0, 2)
+    rows = load_training_rows(DEFAULT_TABLES, 0, 2)
     with np.load(run / "out_of_fold.npz") as stored:
         mean, sd, fold = stored["mean"], stored["sd"], stored["fold"]
     assert mean.shape == sd.shape == (2, len(rows), len(TASK_NAMES))
@@ -241,7 +241,7 @@ def test_processes_that_train_together_share_an_epoch_without_overlap() -> None:
 
 
 def test_no_chemical_system_is_in_two_folds() -> None:
-    rows = load_training_rows(tuple(SOURCES), 0, 5)
+    rows = load_training_rows(DEFAULT_TABLES, 0, 5)
     systems, number = np.unique(chemical_systems(rows.compositions), return_inverse=True)
     first = np.full(len(systems), -1)
     first[number] = rows.fold
@@ -250,7 +250,7 @@ def test_no_chemical_system_is_in_two_folds() -> None:
 
 
 def test_glass_transitions_of_the_record_glasses_are_not_learned() -> None:
-    rows = load_training_rows(tuple(SOURCES), 0)
+    rows = load_training_rows(DEFAULT_TABLES, 0)
     checks = Compositions.from_formulas(load_table("glass_transition_cited")["formula"].tolist())
     named = ~np.isnan(rows.targets[:, TARGET_NAMES.index("glass_transition_k")])
     electrolytes = Compositions.from_formulas(["LiAlCl2.5O0.75", "NaAlCl2.5O0.75", "Li2GaCl2F3"])
