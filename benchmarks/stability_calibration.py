@@ -107,13 +107,16 @@ def trees_on_decomposition(case: Case, rows: TrainingRows) -> Array:
     return out
 
 
-def stability_section(case: Case, rows: TrainingRows, routes: dict[str, Stability]) -> str:
+def stability_section(
+    case: Case, rows: TrainingRows, routes: dict[str, Stability], figure: Path | None = FIGURE
+) -> str:
     """Return reliability, Brier score and precision/recall on the half that nothing was fitted on.
 
     Args:
         case: the compounds.
         rows: the training data.
         routes: where the compounds stand: PLAIN, CALIBRATED, LEARNED and ALONE.
+        figure: file for the reliability diagram; None draws none.
     """
     test = ~case.fit
     near = case.above <= NEAR_HULL_EV_ATOM
@@ -145,7 +148,8 @@ def stability_section(case: Case, rows: TrainingRows, routes: dict[str, Stabilit
         "through the hull, calibrated": reliability(forecasts["the same, calibrated"][test], near[test]),
         "trees": reliability(forecasts[learned][test], near[test]),
     }
-    draw(shown)
+    if figure is not None:
+        draw(shown, figure)
     diagram, before_it = shown["trees"], shown["through the hull, calibrated"]
     return "\n\n".join(
         [
@@ -256,7 +260,7 @@ def main() -> None:
         nargs="?",
         help="folder of `softlyte train`; left out: the predictions that are kept of the shipped weights",
     )
-    parser.add_argument("--limit", type=int, help="use a random sample of so many compounds")
+    parser.add_argument("--limit", type=int, help="try a random sample of so many compounds; writes nothing")
     parser.add_argument("--write", action="store_true", help="ship the calibration with the package")
     chosen = parser.parse_args()
     rows = load_training_rows()
@@ -282,16 +286,20 @@ def main() -> None:
         f"depth below the hull a share of {calibration.depth_share:.2f} widens windows; standard deviation "
         f"of the limits besides {low:.2f} (reduction) and {high:.2f} V (oxidation).\n\n"
     )
-    text += stability_section(case, rows, routes)
+    # A sample is for trying things: it leaves the results of the whole alone.
+    whole = chosen.limit is None
+    text += stability_section(case, rows, routes, FIGURE if whole else None)
     halves = {
         name: np.stack([trees.half_width(side, table) for side in range(2)])
         for name, table in zip((LEARNED, ALONE), features, strict=True)
     }
     windows = window_section(case, rows, routes, halves)
     print(text, windows, sep="\n\n")
+    if not whole:
+        return
     write_section("stability-calibration", text)
     write_section("window-heads", windows)
-    if chosen.write and chosen.run is not None and chosen.limit is None:
+    if chosen.write and chosen.run is not None:
         keep(case)
     if chosen.write:
         write_bytes(CALIBRATION_FILE, (json.dumps(calibration.to_json(), indent=1) + "\n").encode())
