@@ -25,7 +25,7 @@ from softlyte.featurize.crystal_files import read_crystal_files
 from softlyte.screening.crystals.generate import crystals_of, plain_structure, read_crystals
 from softlyte.screening.crystals.ordering import ordered
 from softlyte.screening.evaluate import PropertyPredictor
-from softlyte.screening.export import atomic_text, write_csv
+from softlyte.screening.export import atomic_text, write_csv, write_rejected
 from softlyte.screening.inputs import RejectedRow, check_rows, read_rows, rows_from_formulas
 from softlyte.screening.physics.competing import References, competing_formulas, normal
 from softlyte.screening.physics.elasticity import FMAX_EV_A, OPTIMIZER
@@ -173,7 +173,7 @@ class VerifyResult:
         folder: holds verified.csv, verified_potentials.csv, structures/, run.json and the checkpoints.
         verified: one row for each subject.
         by_potential: one row for each subject and potential.
-        rejected: rows of a CSV that could not be used.
+        rejected: rows of a CSV that could not be used, or repeat another; they stand in rejected.csv.
     """
 
     folder: Path
@@ -280,6 +280,7 @@ def verify_subjects(
                 name = f"{safe_name(verdict.name)}.{safe_name(verdict.potential)}.cif"
                 with atomic_text(out / STRUCTURES_FOLDER / name) as handle:
                     handle.write(text)
+        write_rejected(out, rejected)
         write_csv(out / POTENTIALS_FILE, detail)
         write_csv(out / VERIFIED_FILE, verified)
     except BaseException as error:

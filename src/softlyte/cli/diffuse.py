@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from softlyte.cli.output import note, number_text, print_table
+from softlyte.cli import options
+from softlyte.cli.output import note, number_text, print_json, print_table
 from softlyte.cli.progress import progress_bar
 
 SHOWN = {
@@ -37,6 +38,8 @@ def command(
     potential: Annotated[str, typer.Option(help="Name, or dotted path of an ASE calculator.")] = "diep",
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where the potential runs.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Of velocities, thermostat and sampling.")] = 0,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Diffusivity, Nernst-Einstein conductivity and activation energy of the mobile ion.
 
@@ -60,6 +63,9 @@ def command(
             settings,
             show,
         )
+    if as_json:
+        print_json({"temperatures": result.table.to_dict("records"), "arrhenius": result.arrhenius})
+        return
     cells = (
         [number_text(value, name) for name, value in zip(SHOWN, row, strict=True)]
         for row in result.table[list(SHOWN)].itertuples(index=False, name=None)

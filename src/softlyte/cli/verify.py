@@ -72,6 +72,7 @@ def command(
     relaxed structures and run.json into --out; a run that was stopped goes on by the same command.
     """
     from softlyte.screening.export import json_text
+    from softlyte.screening.inputs import refused
     from softlyte.screening.physics.verify import DEFAULT_POTENTIALS, verify
 
     with progress_bar() as show:
@@ -93,8 +94,10 @@ def command(
     elif not is_quiet():
         _print(result.verified)
     if result.rejected:
-        report_rejected(result.rejected, f"{sources[0].name}, row", None)
+        report_rejected(result.rejected, f"{sources[0].name}, row", out / "rejected.csv")
     note(f"results are in {result.folder}")
+    if refused(result.rejected):
+        raise typer.Exit(2)
 
 
 def _print(verified: pd.DataFrame) -> None:
