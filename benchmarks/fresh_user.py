@@ -145,12 +145,12 @@ def main(arguments: list[str] | None = None) -> None:
             found["git"] = by_git(steps)
         if "offline" in ways and wheel is not None:
             found["offline"] = offline(steps, wheel)
-    machine = {"python": platform.python_version(), "cpus": os.cpu_count(), "system": platform.system()}
-    RESULT.write_text(
-        json.dumps({"machine": machine, "seconds": steps.seconds, "found": found}, indent=1) + "\n",
-        encoding="utf-8",
-    )
-    print(RESULT.read_text(encoding="utf-8"))
+        machine = {"python": platform.python_version(), "cpus": os.cpu_count(), "system": platform.system()}
+        RESULT.write_text(
+            json.dumps({"machine": machine, "seconds": steps.seconds, "found": found}, indent=1) + "\n",
+            encoding="utf-8",
+        )
+        print(RESULT.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -27,11 +27,14 @@ _LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are made."""
+    """Add the pages that are made, and the examples that pages link to."""
     made = {path: (ROOT / path).read_text(encoding="utf-8") for path in FROM_REPOSITORY}
     made |= pages.table_cards() | pages.model_card() | pages.notebooks()
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
+    for path in sorted((ROOT / "examples").iterdir()):
+        if path.is_file():
+            files.append(File.generated(config, f"examples/{path.name}", abs_src_path=str(path)))
     return files
 
 
