@@ -36,7 +36,7 @@ screen: setup
 	$(BIN)/softlyte screen --out $(OUT) --overwrite
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=180 notebooks
 
 check: $(VENV)/.tested
