@@ -150,8 +150,9 @@ class JobFolder:
         if progress is not None and tasks:
             progress(stage, len(results), len(tasks))
         if workers == 1 or len(todo) == 1:
-            for key, argument in todo:
-                keep(key, _guarded(work, argument))
+            with _one_thread_here():
+                for key, argument in todo:
+                    keep(key, _guarded(work, argument))
         elif todo:
             _in_processes(todo, work, workers, keep)
         # In the order of the tasks, whatever finished first.
@@ -188,6 +189,19 @@ def _in_processes(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+@contextmanager
+def _one_thread_here() -> Iterator[None]:
+    """Let torch compute with one thread in the block: sums of several threads differ from run to run."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
