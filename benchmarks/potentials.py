@@ -25,7 +25,10 @@ from softlyte.screening.physics.job_folder import JobFolder
 from softlyte.screening.physics.potentials import POTENTIALS, find_potential
 from softlyte.screening.physics.verify import Task, work
 
-CRC = "CRC Handbook of Chemistry and Physics, 82nd ed., 2001, p. 12-37"
+CRC = (
+    "CRC Handbook of Chemistry and Physics, 82nd ed., 2001, p. 12-37 "
+    "(quoted from memory, still to be checked)"
+)
 MEASURED = {
     "LiF": (113.97, 47.67, 63.64, CRC),
     "LiCl": (49.27, 23.10, 24.95, CRC),
