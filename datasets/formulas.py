@@ -152,6 +152,13 @@ class Compositions:
         packed[:, width : width + reduced.shape[1]] = reduced
         return packed.view(np.dtype((np.void, packed.dtype.itemsize * 2 * width))).ravel()
 
+    def groups(self) -> NDArray[np.int64]:
+        """Return a number for each row, [N]: the same exactly where the reduced compositions are equal."""
+        packed = np.concatenate([self.atomic_numbers.astype(np.uint32), self.integer_amounts()], axis=1)
+        rows = np.ascontiguousarray(packed.astype(np.uint32))
+        keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+        return np.unique(keys, return_inverse=True)[1].ravel()
+
     def formulas(self) -> list[str]:
         """Write each row as a formula: electronegativity order, whole numbers reduced, 1 left out."""
         return list(self._written())

@@ -160,44 +160,60 @@ def check_rows(rows: InputRows, known_elements: NDArray[np.bool_], phase: str | 
     phases = [_phase_codes(text) if text.strip() else default for text in rows.phase]
     compositions, position, unread = _parse_all(rows.formula)
     reasons = dict(unread)
-    reasons |= dict(zip(position.tolist(), _refusals(compositions, known_elements), strict=True))
+    refusals = zip(position.tolist(), _refusals(compositions, known_elements), strict=True)
+    reasons |= {i: text for i, text in refusals if text}
     for i, codes in enumerate(phases):
         if codes is None:
             reasons[i] = f"the phase {_short(rows.phase[i])} is unknown; write {' or '.join(PHASES)}"
     for i, text in enumerate(rows.mp_id):
-        if text and not reasons[i] and not _MP_ID.fullmatch(text):
+        if text and i not in reasons and not _MP_ID.fullmatch(text):
             reasons[i] = f"{_short(text)} is no id of the Materials Project; write mp-149 or leave it empty"
-    good = np.array([not reasons[i] for i in position.tolist()], dtype=bool)
+    good = np.array([i not in reasons for i in position.tolist()], dtype=bool)
     compositions, position = _narrow(compositions[good]), position[good]
-    kept: list[int] = []
-    kept_phase: list[int] = []
-    kept_row: list[int] = []
-    first: dict[tuple[bytes, int], int] = {}  # (composition, phase) -> input row
-    repeats: dict[int, int] = {}
-    for k, (i, key) in enumerate(zip(position.tolist(), compositions.keys(), strict=True)):
-        codes = phases[i] or ()
-        names = [(key.tobytes(), code) for code in codes]
-        new = [name for name in names if name not in first]
-        if not new:
-            repeats[i] = first[names[0]]
-            reasons[i] = f"it repeats row {repeats[i]}; nothing to do, the composition is kept once"
-        for name in new:
-            first[name] = rows.row[i]
-            kept.append(k)
-            kept_phase.append(name[1])
-            kept_row.append(rows.row[i])
+    row = np.array(rows.row, dtype=np.int64)[position]
+    candidate, code, repeated = _distinct(compositions, [phases[i] or () for i in position.tolist()])
+    repeats = dict(zip(position[repeated >= 0].tolist(), row[repeated[repeated >= 0]].tolist(), strict=True))
+    for i, earlier in repeats.items():
+        reasons[i] = f"it repeats row {earlier}; nothing to do, the composition is kept once"
     rejected += [
         RejectedRow(rows.row[i], (rows.name or rows.formula)[i], text, repeats.get(i, 0))
         for i, text in reasons.items()
         if text
     ]
     return Inputs(
-        compositions[np.array(kept, dtype=np.int64)],
-        np.array(kept_phase, dtype=np.uint8),
-        np.array(kept_row, dtype=np.int64),
+        compositions[candidate],
+        code,
+        row[candidate],
         sorted(rejected, key=lambda r: r.row),
-        _ids_of(rows, np.array(kept_row, dtype=np.int64), kept_phase),
+        _ids_of(rows, row[candidate], code.tolist()),
     )
+
+
+def _distinct(
+    compositions: Compositions, phases: list[tuple[int, ...]]
+) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
+    """Return which rows to keep in which phase, and what the others repeat.
+
+    Args:
+        compositions: N compositions.
+        phases: [N] codes of the phases that each row asks for, one at least.
+
+    Returns:
+        The row and the phase of each candidate that no earlier row has asked for, and for each row, [N], the
+        one that holds its result, or -1 where it has one of its own.
+    """
+    asked = np.array([len(codes) for codes in phases], dtype=np.int64)
+    row = np.repeat(np.arange(len(phases)), asked)
+    code = np.array([code for codes in phases for code in codes], dtype=np.uint8)
+    pair = compositions.groups()[row] * len(PHASES) + code
+    _, first, which = np.unique(pair, return_index=True, return_inverse=True)
+    new = first[which.ravel()] == np.arange(len(pair))
+    repeated = np.full(len(phases), -1, dtype=np.int64)
+    begins = np.cumsum(asked) - asked
+    own = np.zeros(len(phases), dtype=bool)
+    own[row[new]] = True
+    repeated[~own] = row[first[which.ravel()[begins[~own]]]]
+    return row[new], code[new], repeated
 
 
 def _ids_of(rows: InputRows, kept_row: NDArray[np.int64], kept_phase: Sequence[int]) -> tuple[str, ...]:
