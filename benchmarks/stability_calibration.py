@@ -296,18 +296,18 @@ def main() -> None:
     }
     windows = window_section(case, rows, routes, halves)
     print(text, windows, sep="\n\n")
+    if whole:
+        write_section("stability-calibration", text)
+        write_section("window-heads", windows)
+        if chosen.write and chosen.run is not None:
+            keep(case)
+        if chosen.write:
+            write_bytes(CALIBRATION_FILE, (json.dumps(calibration.to_json(), indent=1) + "\n").encode())
+            ship(trees)
     divisions = splits_section(case, features, described, [limits for _, limits in found])
     print(divisions)
-    if not whole:
-        return
-    write_section("stability-calibration", text)
-    write_section("window-heads", windows)
-    write_section("hull-trees-splits", divisions)
-    if chosen.write and chosen.run is not None:
-        keep(case)
-    if chosen.write:
-        write_bytes(CALIBRATION_FILE, (json.dumps(calibration.to_json(), indent=1) + "\n").encode())
-        ship(trees)
+    if whole:
+        write_section("hull-trees-splits", divisions)
 
 
 if __name__ == "__main__":
