@@ -2,8 +2,8 @@
 
 Each property of a layer has a residual process (models.residual_process) that moves and narrows the
 predictions near the measured materials and leaves the others as they are. The layer `own` comes from a
-laboratory's measurements (`adapt`). Layers are applied in order, each to what the ones before it say, and are
-stored beside the weights as tensors and JSON.
+laboratory's measurements (`adapt`), others from a training (models.neighbour_layers). Layers are applied in
+order, each to what the ones before it say, and are stored beside the weights as tensors and JSON.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ OWN = "own"
 """Name of the layer that a laboratory's measurements make."""
 
 ADAPTATION, TENSORS = "adaptation.json", "adaptation.safetensors"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE = (1, 2)
+"""Version 1 knows no layers of some members alone."""
+
 FEWEST_ROWS = 3
 """A property with fewer measured values is left as it is."""
 
@@ -93,11 +96,13 @@ class Layer:
         name: OWN for a laboratory's measurements.
         processes: by the property's name in the predictions.
         record: checksum of the measurements, and the checks; plain JSON.
+        fold: (k, K) for a layer of the members k, k + K, ... alone; None for one of all members.
     """
 
     name: str
     processes: Mapping[str, ResidualProcess]
     record: Mapping[str, Any]
+    fold: tuple[int, int] | None = None
 
     def apply(
         self,
@@ -111,14 +116,18 @@ class Layer:
         as it was.
         """
         out = dict(properties)
+        members = slice(None) if self.fold is None else slice(self.fold[0], None, self.fold[1])
         for name, process in self.processes.items():
             z, factor = process.predict(compositions, phase)
-            shift = z * out[name].sd()
-            out[name] = moved(out[name], shift).widened(factor)
+            part = _members(out[name], members)
+            # The spread of few members of an ensemble is that of as many drawn apart.
+            shift = z * (part.sd() if self.fold is None else _sample_sd(part))
+            out[name] = _with_members(out[name], members, moved(part, shift).widened(factor))
             if name == YOUNGS_MODULUS:
                 for modulus in ("bulk_modulus_gpa", "shear_modulus_gpa"):
                     if modulus not in self.processes:
-                        out[modulus] = moved(out[modulus], shift)
+                        some = moved(_members(out[modulus], members), shift)
+                        out[modulus] = _with_members(out[modulus], members, some)
         return out
 
 
@@ -149,6 +158,29 @@ class Adaptation:
     def without(self, name: str) -> Adaptation:
         """Return the layers of other names."""
         return Adaptation(tuple(layer for layer in self.layers if layer.name != name))
+
+
+def _members(prediction: PropertyPrediction, members: slice) -> PropertyPrediction:
+    return replace(
+        prediction,
+        member_mean=prediction.member_mean[members],
+        member_sd=prediction.member_sd[members],
+    )
+
+
+def _with_members(
+    prediction: PropertyPrediction, members: slice, some: PropertyPrediction
+) -> PropertyPrediction:
+    mean, sd = prediction.member_mean.copy(), prediction.member_sd.copy()
+    mean[members], sd[members] = some.member_mean, some.member_sd
+    return replace(prediction, member_mean=mean, member_sd=sd)
+
+
+def _sample_sd(prediction: PropertyPrediction) -> NDArray[np.float64]:
+    """Return the total standard deviation with the unbiased variance between members, [N]."""
+    count = len(prediction.member_mean)
+    between = prediction.member_mean.var(axis=0) * count / max(count - 1, 1)
+    return np.asarray(np.sqrt((prediction.member_sd**2).mean(axis=0) + between))
 
 
 def moved(prediction: PropertyPrediction, shift: NDArray[np.float64]) -> PropertyPrediction:
@@ -237,14 +269,26 @@ def _fit(predictor: Any, table: pd.DataFrame, column: str) -> tuple[ResidualProc
     value, spread = transformed(table, column)
     z = (value - mean) / sd
     process = ResidualProcess.fit(compositions, phase, z, spread / sd)
+    return process, checked(name, process, z, sd)
+
+
+def checked(name: str, process: ResidualProcess, z: NDArray[np.float64], sd: NDArray[np.float64]) -> Check:
+    """Return what a process says of its own rows, each material left out in turn.
+
+    Args:
+        name: of the property.
+        process: fitted to N rows.
+        z: [N] standardised residuals.
+        sd: [N] standard deviations that the ensemble states.
+    """
     left_mean, left_sd = process.leave_one_out()
     half = ndtri(0.5 + INTERVAL_LEVEL / 2)
     before, after = np.abs(z) * sd, np.abs(z - left_mean) * sd
-    materials = len(np.unique(compositions.keys()))
+    materials = len(np.unique(process.compositions.keys()))
     worse = materials >= ENOUGH_TO_JUDGE and after.mean() > before.mean()
-    check = Check(
+    return Check(
         name,
-        len(table),
+        len(z),
         materials,
         float(before.mean()),
         float(after.mean()),
@@ -255,7 +299,6 @@ def _fit(predictor: Any, table: pd.DataFrame, column: str) -> tuple[ResidualProc
         process.widening,
         not worse,
     )
-    return process, check
 
 
 def _left_out(table: pd.DataFrame) -> list[str]:
@@ -293,15 +336,16 @@ def save_adaptation(folder: Path, adaptation: Adaptation, weights_sha256: str) -
         for name, process in layer.processes.items():
             arrays, processes[name] = process.to_parts()
             tensors |= {f"{layer.name}.{name}.{k}": torch.from_numpy(np.array(v)) for k, v in arrays.items()}
-        layers.append({"name": layer.name, "processes": processes, "record": dict(layer.record)})
+        content = {"name": layer.name, "processes": processes, "record": dict(layer.record)}
+        layers.append(content | ({} if layer.fold is None else {"fold": list(layer.fold)}))
     save_state(folder / TENSORS, tensors)
-    content = {
+    written = {
         "format_version": FORMAT_VERSION,
         "weights_sha256": weights_sha256,
         "tensors_sha256": file_sha256(folder / TENSORS),
         "layers": layers,
     }
-    write_bytes(folder / ADAPTATION, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+    write_bytes(folder / ADAPTATION, (json.dumps(written, indent=1, sort_keys=True) + "\n").encode())
 
 
 def load_adaptation(folder: Path, weights_sha256: str) -> Adaptation | None:
@@ -320,7 +364,7 @@ def load_adaptation(folder: Path, weights_sha256: str) -> Adaptation | None:
         layers, base = content["layers"], content["weights_sha256"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} is not readable ({error}); adapt again") from error
-    if version != FORMAT_VERSION:
+    if version not in READABLE:
         raise CheckpointError(f"{path} has format version {version!r}, not {FORMAT_VERSION}; adapt again")
     if base != weights_sha256:
         raise CheckpointError(f"{path} belongs to other weights than those beside it; adapt these")
@@ -340,7 +384,9 @@ def _layer(content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> L
         start = f"{content['name']}.{name}."
         arrays = {k.removeprefix(start): v.numpy() for k, v in tensors.items() if k.startswith(start)}
         processes[name] = ResidualProcess.from_parts(arrays, numbers)
-    return Layer(content["name"], processes, content["record"])
+    fold = content.get("fold")
+    some = None if fold is None else (int(fold[0]), int(fold[1]))
+    return Layer(content["name"], processes, content["record"], some)
 
 
 def adapted_sha256(weights_sha256: str, adaptation: Adaptation | None) -> str:

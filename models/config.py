@@ -118,11 +118,14 @@ class EnsembleConfig(_Strict):
             or several devices a member, one after the other.
         devices: GPUs (on the CPU: processes) that train one member together; each takes batches of
             `batch_size` of its own and the gradients are averaged.
+        neighbours: the members that ship have not seen their fold; residual processes on its measured rows
+            stand in for it (models.neighbour_layers). Needs stages without rows = "all".
     """
 
     members: int = Field(10, ge=1, le=64)
     processes: int = Field(2, ge=1, le=64)
     devices: int = Field(1, ge=1, le=64)
+    neighbours: bool = Field(False, exclude_if=lambda value: not value)
 
 
 class DataConfig(_Strict):
@@ -176,6 +179,12 @@ class TrainingConfig(_Strict):
             raise ValueError(
                 f"ensemble.members = {members} must be a multiple of data.folds = {folds}, at least twice "
                 "it, so that every row is predicted by as many members that have not seen it"
+            )
+        if self.ensemble.neighbours and self.training.stages_of("all"):
+            names = ", ".join(stage.name for stage in self.training.stages_of("all"))
+            raise ValueError(
+                f"ensemble.neighbours needs members that have not seen their fold; drop the stages with "
+                f'rows = "all" ({names})'
             )
         for stage in self.training.stages:
             known = (*self.data.tables, DISTILLED, *([OWN] if self.data.own_data is not None else []))

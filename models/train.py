@@ -17,13 +17,15 @@ import torch
 from numpy.typing import NDArray
 
 from softlyte.datasets.writing import write_bytes
+from softlyte.models.adaptation import Adaptation, Layer, save_adaptation
 from softlyte.models.calibration import Calibration
-from softlyte.models.checkpoint import load_state, save_checkpoint
+from softlyte.models.checkpoint import WEIGHTS, file_sha256, load_state, save_checkpoint
 from softlyte.models.config import DEFAULT_CONFIG, ConfigError, TrainingConfig, load_config
 from softlyte.models.evaluation import calibrate_rows, evaluate
 from softlyte.models.members import EVALUATED, SHIPPED, MemberJob, fit_members, out_of_fold, rows_of
+from softlyte.models.neighbour_layers import NEIGHBOURED, neighbour_layers, neighbour_rows, summary
 from softlyte.models.own_rows import OWN
-from softlyte.models.predictor import DeviceError, choose_device
+from softlyte.models.predictor import DeviceError, calibrated, choose_device
 from softlyte.models.run_folder import open_run_folder
 from softlyte.models.support import Support
 from softlyte.models.tasks import TASK_NAMES
@@ -135,8 +137,12 @@ def train(
     _save_out_of_fold(folder / OUT_OF_FOLD, mean, sd, rows.fold)
     calibration = calibrate_rows(rows, mean, sd, Support.fit(rows), standard)
     metrics = evaluate(rows, mean, sd, standard)
+    layers: tuple[Layer, ...] = ()
+    if resolved.ensemble.neighbours:
+        layers = _layers(rows, mean, sd, calibration, len(jobs))
     card = _card(resolved, rows, standard, checksums, calibration) | {
         "test_metrics": metrics,
+        **({"neighbours": summary(layers)} if layers else {}),
         "training": {
             "device": accelerator,
             "python": platform.python_version(),
@@ -145,8 +151,27 @@ def train(
     }
     save_checkpoint(folder / "checkpoint", card, [load_state(job.folder / SHIPPED) for job in jobs])
     save_checkpoint(folder / "evaluated", card, evaluated)
+    if layers:
+        checkpoint = folder / "checkpoint"
+        save_adaptation(checkpoint, Adaptation(layers), file_sha256(checkpoint / WEIGHTS))
     write_bytes(folder / METRICS, (json.dumps(metrics, indent=1) + "\n").encode())
     return TrainResult(folder / "checkpoint", metrics)
+
+
+def _layers(
+    rows: TrainingRows,
+    mean: NDArray[np.float64],
+    sd: NDArray[np.float64],
+    calibration: Calibration,
+    members: int,
+) -> tuple[Layer, ...]:
+    """Return the neighbours' layers; mean and sd are the out-of-fold predictions, [M/K, N, T]."""
+    chosen = np.unique(np.concatenate([neighbour_rows(rows, name) for name in NEIGHBOURED]))
+    some = rows.take(chosen)
+    said = calibrated(
+        calibration, Support.fit(rows), some.compositions, some.phase, mean[:, chosen], sd[:, chosen]
+    )
+    return neighbour_layers(some, said, members)
 
 
 def _save_out_of_fold(

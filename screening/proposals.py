@@ -16,6 +16,7 @@ from softlyte.datasets.columns import PHASES, PROPOSAL_COLUMNS
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import Compositions
 from softlyte.datasets.own.store import load_own
+from softlyte.models.neighbour_layers import joined
 from softlyte.models.predictor import Predictor
 from softlyte.models.residual_process import ResidualProcess
 from softlyte.screening.batch import Batch, choose_batch, informed, success_given
@@ -221,12 +222,17 @@ def _keys(formulas: pd.Series) -> list[bytes]:
 
 
 def _process(model: PropertyPredictor) -> ResidualProcess:
-    """Return how the errors of neighbours hang together: by the last layer that knows conductivities."""
+    """Return how the errors of neighbours hang together: by the last layer that knows conductivities.
+
+    Layers of some members alone, one for each fold of a training, are taken together.
+    """
     adaptation = getattr(model, "adaptation", None)
-    for layer in reversed(adaptation.layers if adaptation is not None else ()):
-        if "sigma_s_cm" in layer.processes:
-            return layer.processes["sigma_s_cm"]
-    return ResidualProcess.unmeasured()
+    layers = [layer for layer in adaptation.layers if "sigma_s_cm" in layer.processes] if adaptation else []
+    if not layers:
+        return ResidualProcess.unmeasured()
+    if layers[-1].fold is None:
+        return layers[-1].processes["sigma_s_cm"]
+    return joined([layer.processes["sigma_s_cm"] for layer in layers if layer.fold is not None])
 
 
 def _table(

@@ -142,6 +142,32 @@ def test_a_killed_run_resumes_to_the_same_weights(
             assert torch.equal(value, second[key]), key
 
 
+def test_neighbours_stand_in_for_the_fold_that_a_member_has_not_seen(tmp_path: Path) -> None:
+    raw = TINY.model_dump()
+    raw["ensemble"]["neighbours"] = True
+    with pytest.raises(ValueError, match=r"drop the stages with rows = .all. \(refit\)"):
+        TrainingConfig.model_validate(raw)
+    raw["training"]["stages"] = raw["training"]["stages"][:1]
+    train(TrainingConfig.model_validate(raw), tmp_path, device="cpu", progress=False)
+    predictor = Predictor.load(tmp_path / "checkpoint", device="cpu")
+    assert predictor.adaptation is not None
+    assert [layer.fold for layer in predictor.adaptation.layers] == [(0, 2), (1, 2)]
+    found = predictor.card["neighbours"]["sigma_s_cm"]
+    assert found["rows"] > 500
+    assert found["mae_after"] < found["mae_before"]
+    # Near a measured row of fold 0 its layer moves members 0 and 2; 1 and 3 have learned from the row.
+    layer, predictor.adaptation = predictor.adaptation.layers[0], None
+    measured = layer.processes["sigma_s_cm"]
+    row = int(np.argmax(np.abs(measured.z)))
+    asked, phase = measured.compositions[row : row + 1], measured.phase[row : row + 1]
+    before = dict(predictor.predict(asked, phase).properties)
+    after = layer.apply(before, asked, phase)["sigma_s_cm"]
+    change = np.abs(after.member_mean - before["sigma_s_cm"].member_mean)[:, 0]
+    assert (change[[0, 2]] > 0.01).all()
+    assert (change[[1, 3]] == 0).all()
+    assert (after.member_sd[[0, 2]] < before["sigma_s_cm"].member_sd[[0, 2]]).all()
+
+
 def test_folder_of_another_run_is_refused(run: Path) -> None:
     with pytest.raises(ConfigError, match="another configuration"):
         train(TINY.model_copy(update={"seed": 9}), run, device="cpu", progress=False)
