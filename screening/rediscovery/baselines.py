@@ -9,9 +9,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 from softlyte.datasets.columns import FIDELITIES, PHASES
 from softlyte.datasets.distances import fraction_table, nearest
 from softlyte.datasets.formulas import Compositions
-from softlyte.models.config import TrainingConfig
 from softlyte.models.distillation import tabular_features
-from softlyte.models.members import rows_of
 from softlyte.models.tasks import TARGET_NAMES
 from softlyte.models.training_data import ROOM_C, TrainingRows
 from softlyte.screening.rediscovery.population import Population
@@ -31,13 +29,17 @@ def nearness(population: Population, known: Compositions) -> FloatArray:
     return -nearest(population.compositions, fraction_table(known))[1]
 
 
-def tree_conductivity(population: Population, config: TrainingConfig, seed: int) -> FloatArray:
+def tree_conductivity(population: Population, rows: TrainingRows, seed: int) -> FloatArray:
     """Return log10 of the conductivity by ExtraTrees, the better of the phases, [N].
 
-    They learn from every conductivity near room temperature that the year's networks may learn from, SciGlass
-    included, on the same descriptors.
+    They learn from every conductivity near room temperature among the rows, SciGlass included, on the
+    networks' descriptors.
+
+    Args:
+        population: N candidates.
+        rows: what the year's networks may learn from.
+        seed: of the trees.
     """
-    rows = rows_of(config)
     target = TARGET_NAMES.index("sigma_s_cm")
     measured = np.isin(rows.source, [rows.sources.index(name) for name in _MEASURED])
     known = measured & ~np.isnan(rows.targets[:, target]) & (rows.temperature_c <= 40.0)

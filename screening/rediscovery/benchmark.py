@@ -16,7 +16,8 @@ from softlyte.datasets.distances import within
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.writing import write_bytes
 from softlyte.models.checkpoint import load_checkpoint
-from softlyte.models.config import TrainingConfig
+from softlyte.models.members import rows_of
+from softlyte.models.training_data import TrainingRows
 from softlyte.screening.export import check_writable, write_csv
 from softlyte.screening.rediscovery.baselines import nearness, tree_conductivity
 from softlyte.screening.rediscovery.discoveries import (
@@ -41,7 +42,7 @@ from softlyte.screening.rediscovery.scoring import hull_without, judge
 from softlyte.screening.targets import DRAWN_COLUMNS, Targets, load_targets
 
 YEARS = (2019, 2021, 2022)
-SAMPLE = 30_000
+SAMPLE = 20_000
 DECISION, CONDUCTIVITY = "joint probability", "conductivity only"
 RANDOM, COST, NEAREST, NEAREST_FAST, TREES = (
     "random",
@@ -163,7 +164,7 @@ def rediscovery(
             lambda done, total, year=year: show(f"judged until {year}", done, total),  # type: ignore[misc]
         )
         scene = Scene(population, judged, those, everyone, known_mask(population, table, year))
-        scores = _scores(scene, table, year, config)
+        scores = _scores(scene, table, year, rows_of(config))
         card = load_checkpoint(weights).card
         summary["years"][str(year)] = {
             "published_until": card["published_until"],
@@ -185,9 +186,7 @@ def rediscovery(
     return RediscoveryResult(folder, summary, discoveries)
 
 
-def _scores(
-    scene: Scene, table: pd.DataFrame, year: int, config: TrainingConfig
-) -> dict[str, list[FloatArray]]:
+def _scores(scene: Scene, table: pd.DataFrame, year: int, rows: TrainingRows) -> dict[str, list[FloatArray]]:
     """Return the scores [N] of every method, one for each of its seeds."""
     population, judged = scene.population, scene.judged
     scores = {DECISION: [judged.best(judged.joint())]}
@@ -197,7 +196,7 @@ def _scores(
         scores[COST] = [judged.best(-judged.median[judged.targets.index("cost_usd_l")])]
     count = len(population)
     return scores | {
-        TREES: [tree_conductivity(population, config, seed) for seed in range(SEEDS)],
+        TREES: [tree_conductivity(population, rows, seed) for seed in range(SEEDS)],
         NEAREST: [nearness(population, known_until(table, year))],
         NEAREST_FAST: [nearness(population, conductors_until(table, year))],
         RANDOM: [np.random.default_rng(seed).uniform(size=count) for seed in range(RANDOM_SEEDS)],

@@ -35,7 +35,7 @@ def rediscovery(
     ] = None,
     sample: Annotated[
         int, typer.Option(min=1, help="Compositions drawn from the spaces besides all neighbours.")
-    ] = 30_000,
+    ] = 20_000,
     members: Annotated[int, typer.Option(min=2, help="Networks of each year's ensemble.")] = 3,
     effort: Annotated[float, typer.Option(min=0.0, help="Factor on the epochs of every stage.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and the sample.")] = 0,
