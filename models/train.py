@@ -42,7 +42,7 @@ class TrainResult:
     """Where a run's results lie.
 
     Attributes:
-        checkpoint: folder to give to `Predictor.load`; None if the time ran out first.
+        checkpoint: folder to give to `Predictor.load`; None if the time ran out first, or none was wanted.
         metrics: out-of-fold metrics by target, as in metrics.json.
     """
 
@@ -59,6 +59,7 @@ def train(
     progress: bool = True,
     devices: int | None = None,
     own_data: Path | str | None = None,
+    calibrated: bool = True,
 ) -> TrainResult:
     """Train, calibrate, evaluate and save an ensemble; a second call on the same folder continues it.
 
@@ -78,6 +79,8 @@ def train(
             configuration's number.
         own_data: folder of own measurements (`softlyte data add`) to learn from too, as their phase and
             fidelity, weighted by their uncertainty; replaces the configuration's.
+        calibrated: False to stop when the members are trained, for a run that others start from
+            (`training.start`): there is no checkpoint then.
 
     Raises:
         ConfigError: the configuration is not usable, or the folder holds another run.
@@ -129,7 +132,7 @@ def train(
         )
         for number in range(resolved.ensemble.members)
     ]
-    if not fit_members(jobs, processes):
+    if not fit_members(jobs, processes) or not calibrated:
         return TrainResult(None, {})
     neutral = _card(resolved, rows, standard, checksums, None)
     evaluated = [load_state(job.folder / EVALUATED) for job in jobs]

@@ -355,6 +355,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch, tiny_weights: Path, tmp_path: Pat
         return folder / "checkpoint"
 
     monkeypatch.setattr(benchmark, "trained", weights)
+    monkeypatch.setattr(benchmark, "pretrained", lambda config, folder, device, progress: folder)
     monkeypatch.setattr(benchmark, "RANDOM_SEEDS", 5)
     monkeypatch.setattr(benchmark, "SEEDS", 1)
 

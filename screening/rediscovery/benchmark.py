@@ -32,6 +32,7 @@ from softlyte.screening.rediscovery.discoveries import (
 from softlyte.screening.rediscovery.ensembles import (
     Effort,
     parameters_until,
+    pretrained,
     pretraining_config,
     trained,
     year_config,
@@ -131,9 +132,13 @@ def rediscovery(
     show("candidates", 0, 1)
     population = draw_population(everyone, sample, effort.seed, tuple(spaces))
     show("candidates", 1, 1)
-    pretraining = folder / "pretraining"
     leave_out = all_formulas(everyone)
-    trained(pretraining_config(effort, min(found), leave_out), pretraining, device, progress is not None)
+    pretraining = pretrained(
+        pretraining_config(effort, min(found), leave_out),
+        folder / "pretraining",
+        device,
+        progress is not None,
+    )
     hull = hull_without(leave_out)
     summary: dict[str, Any] = {
         "settings": {

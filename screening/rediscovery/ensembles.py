@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from softlyte.models.config import DEFAULT_CONFIG, EnsembleConfig, StageConfig, TrainingConfig, load_config
-from softlyte.models.train import train
+from softlyte.models.run_folder import RESOLVED
+from softlyte.models.train import METRICS, train
 from softlyte.screening.fit_parameters import hardness_offset, pellet_offset, pressure_law
 from softlyte.screening.parameters import Parameter, parameters
 from softlyte.screening.rediscovery.discoveries import NEAR_DUPLICATE
@@ -34,16 +35,16 @@ _PROPERTIES = {
     "windows_computed": 2.0,
 }
 _MEASURED = {
-    "formation_energy": 0.05,
-    "crystal_volume": 0.05,
-    "glass_mechanics": 0.2,
-    "glass_properties": 0.03,
-    "glass_conductivity": 0.3,
-    "elastic_moduli": 0.5,
-    "windows_computed": 0.3,
+    "formation_energy": 0.02,
+    "crystal_volume": 0.02,
+    "glass_mechanics": 0.1,
+    "glass_properties": 0.02,
+    "glass_conductivity": 0.15,
+    "elastic_moduli": 0.3,
+    "windows_computed": 0.2,
     "conductivity_obelix": 5.0,
     "conductivity_cited": 10.0,
-    "distilled": 0.5,
+    "distilled": 0.25,
 }
 
 
@@ -91,8 +92,8 @@ def year_config(effort: Effort, year: int, leave_out: tuple[str, ...], start: Pa
         start: run folder of the pretraining.
     """
     stages = (
-        StageConfig(name="measured", epochs=effort.epochs(8), learning_rate=1e-3, passes=_MEASURED),
-        StageConfig(name="refit", epochs=effort.epochs(3), learning_rate=5e-4, rows="all", passes=_MEASURED),
+        StageConfig(name="measured", epochs=effort.epochs(6), learning_rate=1e-3, passes=_MEASURED),
+        StageConfig(name="refit", epochs=effort.epochs(2), learning_rate=5e-4, rows="all", passes=_MEASURED),
     )
     return _config(effort, year, leave_out, stages, str(start))
 
@@ -121,8 +122,17 @@ def _config(
     return TrainingConfig.model_validate(shipped.model_copy(update=changed).model_dump())
 
 
+def pretrained(config: TrainingConfig, folder: Path, device: str, progress: bool) -> Path:
+    """Return the run folder with the members that every year starts from, trained as far as not finished."""
+    train(config, folder, device=device, progress=progress, calibrated=False)
+    return folder
+
+
 def trained(config: TrainingConfig, folder: Path, device: str, progress: bool) -> Path:
     """Return the ensemble of a run folder, trained as far as it is not finished."""
+    stated, done = folder / RESOLVED, folder / METRICS  # the latter is written last
+    if done.is_file() and stated.read_text(encoding="utf-8") == config.model_dump_json(indent=1) + "\n":
+        return folder / "checkpoint"
     result = train(config, folder, device=device, progress=progress)
     assert result.checkpoint is not None  # noqa: S101 - no limit of time was given
     return result.checkpoint
