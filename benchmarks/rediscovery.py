@@ -38,6 +38,7 @@ def main() -> None:
     """Run the benchmark and write what it found."""
     parser = argparse.ArgumentParser(description="rediscovery of later electrolytes")
     parser.add_argument("--out", type=Path, required=True, help="folder for ensembles and results")
+    parser.add_argument("--year", type=int, action="append", help="cut-off; may be repeated")
     parser.add_argument("--sample", type=int, default=SAMPLE)
     parser.add_argument("--members", type=int, default=3)
     parser.add_argument("--effort", type=float, default=1.0)
@@ -46,7 +47,11 @@ def main() -> None:
     chosen = parser.parse_args()
     if not chosen.kept:
         rediscovery(
-            chosen.out, YEARS, chosen.sample, Effort(chosen.members, chosen.effort), progress=print_progress
+            chosen.out,
+            chosen.year or YEARS,
+            chosen.sample,
+            Effort(chosen.members, chosen.effort),
+            progress=print_progress,
         )
     summary = json.loads((chosen.out / RESULT_FILE).read_text(encoding="utf-8"))
     discoveries = pd.read_csv(chosen.out / TABLE_FILE, keep_default_na=False, na_values=[""])

@@ -99,7 +99,7 @@ def rediscovery(
 
     Args:
         out: folder for ensembles and results.
-        years: cut-offs; each ensemble learns from nothing published later.
+        years: cut-offs, in the order to work on them; each ensemble learns from nothing published later.
         sample: compositions drawn from the spaces besides all neighbours of the discoveries.
         effort: how much is trained; None for three members of the usual length.
         targets: loaded targets or a TOML file; None for the shipped ones.
@@ -124,7 +124,7 @@ def rediscovery(
     if drawn:
         raise RediscoveryError(f"the benchmark judges no target on {drawn[0]}; leave it out of the targets")
     table = measurements()
-    found = {year: discoveries_after(table, year) for year in sorted(set(years))}
+    found = {year: discoveries_after(table, year) for year in dict.fromkeys(years)}
     for year, those in found.items():
         if not those:
             raise RediscoveryError(f"the tables hold no discovery after {year}; give an earlier year")
@@ -185,9 +185,10 @@ def rediscovery(
             "held_back": scene.held_back(),
         }
         lines += scene.lines(year, scores)
-    write_bytes(folder / RESULT_FILE, (json.dumps(summary, indent=1) + "\n").encode())
-    discoveries = pd.DataFrame(lines)
-    write_csv(folder / TABLE_FILE, discoveries)
+        discoveries = pd.DataFrame(lines)
+        # After every year: a benchmark that is stopped has told what it has.
+        write_csv(folder / TABLE_FILE, discoveries)
+        write_bytes(folder / RESULT_FILE, (json.dumps(summary, indent=1) + "\n").encode())
     return RediscoveryResult(folder, summary, discoveries)
 
 
@@ -216,7 +217,7 @@ def known_mask(population: Population, table: pd.DataFrame, year: int) -> NDArra
 def _once(found: dict[int, tuple[Discovery, ...]]) -> tuple[Discovery, ...]:
     """Return the discoveries of all years, each name once, the earliest year's first."""
     named: dict[str, Discovery] = {}
-    for those in found.values():
-        for one in those:
+    for year in sorted(found):
+        for one in found[year]:
             named.setdefault(one.formula, one)
     return tuple(named.values())
