@@ -19,14 +19,15 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.report import markdown_table, write_section
+from softlyte.datasets.columns import PHASES
 from softlyte.datasets.formulas import Compositions
 from softlyte.datasets.tables import load_table
 from softlyte.models.checkpoint import PRETRAINED
 from softlyte.models.predictor import Predictor
-from softlyte.screening.evaluate import default_hull
+from softlyte.screening.evaluate import default_hull, evaluate
 from softlyte.screening.parameters import parameters
 from softlyte.screening.predict import predict
-from softlyte.screening.pressure_panel import OBSERVATIONS
+from softlyte.screening.pressure_panel import AMBIENT_MPA, OBSERVATIONS
 from softlyte.screening.rediscovery.population import draw_population
 from softlyte.screening.rediscovery.scoring import judge
 from softlyte.screening.targets import Targets, load_targets
@@ -179,7 +180,9 @@ def value_cells(row: pd.Series, said: dict[str, Quoted]) -> list[str]:
         low, high, value = row[f"{column}_lower"], row[f"{column}_upper"], said[column]
         shown = "-" if pd.isna(row[column]) else f"{row[column]:.3g} [{low:.2g}, {high:.2g}]"
         # A pressure that worked bounds the needed one from above: only a prediction above it is contradicted.
-        outside = bool(value) and not pd.isna(low) and value.high < low
+        # A cell without external pressure still has the atmosphere's.
+        highest = max(value.high, AMBIENT_MPA) if column == "stack_pressure_mpa" else value.high
+        outside = bool(value) and not pd.isna(low) and highest < low
         if column != "stack_pressure_mpa":
             outside |= bool(value) and not pd.isna(high) and value.low > high
         cells += [shown, f"{WRONG}{value}{WRONG}" if outside else str(value)]
@@ -214,9 +217,6 @@ def verdict_cells(
 
 def probabilities(formula: str, phase: str, targets: Targets, model: Predictor) -> dict[str, float]:
     """Return the probability of each target of one composition in one phase, by column."""
-    from softlyte.datasets.columns import PHASES
-    from softlyte.screening.evaluate import evaluate
-
     compositions = Compositions.from_formulas([formula])
     code = np.array([PHASES.index(phase)], np.uint8)
     said = evaluate(

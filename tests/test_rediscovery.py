@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from softlyte.datasets.distances import distances, nearest, within
 from softlyte.datasets.formulas import Compositions
 from softlyte.datasets.publication_year import LATEST_DELAY, publication_years
 from softlyte.datasets.tables import load_table
-from softlyte.models.checkpoint import load_checkpoint, save_checkpoint
+from softlyte.models.checkpoint import load_checkpoint, load_state, save_checkpoint
 from softlyte.models.config import ConfigError, TrainingConfig
 from softlyte.models.members import EVALUATED, rows_of
 from softlyte.models.run_folder import RESOLVED
@@ -166,7 +167,8 @@ def test_every_year_may_start_from_the_shared_pretraining(tmp_path: Path, table:
 
 
 def test_the_card_of_trained_weights_states_the_year(tmp_path: Path) -> None:
-    few = dict.fromkeys(DEFAULT_TABLES, 0.005)
+    tables = [name for name in DEFAULT_TABLES if name not in ("crystal_volume", "glass_properties")]
+    few = dict.fromkeys(tables, 0.01)
     config = TrainingConfig.model_validate(
         {
             "network": {"width": 16, "layers": 1, "heads": 2, "head_width": 8, "trunk_layers": 1},
@@ -175,7 +177,7 @@ def test_the_card_of_trained_weights_states_the_year(tmp_path: Path) -> None:
                 "stages": [{"name": "joint", "epochs": 1, "learning_rate": 2e-3, "passes": few}],
             },
             "ensemble": {"members": 2, "processes": 1},
-            "data": {"folds": 2, "published_until": 2021, "leave_out": ["LiTaOCl4"]},
+            "data": {"tables": tables, "folds": 2, "published_until": 2021, "leave_out": ["LiTaOCl4"]},
         }
     )
     first = train(config, tmp_path / "first", device="cpu", progress=False)
@@ -183,16 +185,18 @@ def test_the_card_of_trained_weights_states_the_year(tmp_path: Path) -> None:
     card = load_checkpoint(first.checkpoint).card
     assert card["published_until"] == 2021
     assert card["config"]["data"]["leave_out"] == ["LiTaOCl4"]
-    assert card["rows"]["all"] == len(rows_of(config)) < len(load_training_rows(folds=2))
+    assert card["rows"]["all"] == len(rows_of(config)) < len(load_training_rows(tuple(tables), folds=2))
 
-    start = config.model_copy(
-        update={"training": config.training.model_copy(update={"start": str(tmp_path / "first")})}
-    )
-    rest = train(start, tmp_path / "second", device="cpu", progress=False)
-    assert rest.checkpoint is not None
-    before, after = load_checkpoint(first.checkpoint), load_checkpoint(rest.checkpoint)
-    name = next(iter(before.members[0]))
-    assert not np.allclose(before.members[0][name], after.members[0][name])
+    # A stage that hardly learns ends where it began: with the earlier run's member, not with random weights.
+    still = config.training.stages[0].model_copy(update={"learning_rate": 1e-9})
+    update = {"start": str(tmp_path / "first"), "stages": (still,)}
+    start = config.model_copy(update={"training": config.training.model_copy(update=update), "seed": 7})
+    rest = train(start, tmp_path / "second", device="cpu", progress=False, calibrated=False)
+    assert rest.checkpoint is None
+    for member in ("member_0", "member_1"):
+        before = load_state(tmp_path / "first" / member / EVALUATED)
+        after = load_state(tmp_path / "second" / member / EVALUATED)
+        assert all(torch.allclose(before[name], after[name], atol=1e-5) for name in before)
 
 
 def test_own_measurements_have_no_year(tmp_path: Path) -> None:
@@ -331,11 +335,11 @@ def test_the_law_of_a_year_forgets_later_pressures() -> None:
     assert set(everything) == set(shipped)
     for name, value in everything.items():
         assert value.value == pytest.approx(shipped[name].value, abs=2e-4), name
-    none, some = parameters_until(2019), parameters_until(2021)
+    none = parameters_until(2019)
     assert none["law_anchor"].value == pytest.approx(shipped["law_anchor"].value, abs=2e-4)
     assert none["law_intercept"].value == pytest.approx(0.0, abs=0.05), "the prior: contact models are right"
     assert none["law_loo_rms"].value == 0.0
-    assert some["law_intercept"].value != pytest.approx(shipped["law_intercept"].value, abs=1e-3)
+    assert none["law_intercept"].value != pytest.approx(shipped["law_intercept"].value, abs=1e-2)
     kept = {name for name in shipped if not name.startswith(("law_", "alkali", "flow_"))}
     assert all(none[name] == shipped[name] for name in kept)
 
@@ -362,7 +366,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch, tiny_weights: Path, tmp_path: Pat
 
 @pytest.mark.usefixtures("untrained")
 def test_a_run_reports_every_method_and_discovery(tmp_path: Path, table: pd.DataFrame) -> None:
-    asked = {"out": tmp_path / "run", "years": (2021,), "sample": 150, "spaces": ("doped-li2zrcl6",)}
+    asked = {"out": tmp_path / "run", "years": (2021,), "sample": 150, "spaces": ("sodium",)}
     result = rediscovery(**asked, device="cpu")  # type: ignore[arg-type]
     found = discoveries_after(table, 2021)
     year = result.summary["years"]["2021"]
