@@ -24,7 +24,7 @@ from softlyte.models.train import check_start, train
 from softlyte.models.training_data import DEFAULT_TABLES, TrainingRows, load_training_rows
 from softlyte.screening.enumerate import plan_candidates
 from softlyte.screening.parameters import parameters
-from softlyte.screening.rediscovery import benchmark
+from softlyte.screening.rediscovery import baselines, benchmark
 from softlyte.screening.rediscovery.benchmark import YEARS, RediscoveryError, rediscovery
 from softlyte.screening.rediscovery.discoveries import (
     DISCOVERY_MS_CM,
@@ -164,39 +164,6 @@ def test_every_year_may_start_from_the_shared_pretraining(tmp_path: Path, table:
     (folder / "member_2" / EVALUATED).unlink()
     with pytest.raises(ConfigError, match="finish that run first"):
         check_start(year_config(Effort(), 2021, everyone, folder), folder)
-
-
-def test_the_card_of_trained_weights_states_the_year(tmp_path: Path) -> None:
-    tables = [name for name in DEFAULT_TABLES if name not in ("crystal_volume", "glass_properties")]
-    few = dict.fromkeys(tables, 0.01)
-    config = TrainingConfig.model_validate(
-        {
-            "network": {"width": 16, "layers": 1, "heads": 2, "head_width": 8, "trunk_layers": 1},
-            "training": {
-                "batch_size": 256,
-                "stages": [{"name": "joint", "epochs": 1, "learning_rate": 2e-3, "passes": few}],
-            },
-            "ensemble": {"members": 2, "processes": 1},
-            "data": {"tables": tables, "folds": 2, "published_until": 2021, "leave_out": ["LiTaOCl4"]},
-        }
-    )
-    first = train(config, tmp_path / "first", device="cpu", progress=False)
-    assert first.checkpoint is not None
-    card = load_checkpoint(first.checkpoint).card
-    assert card["published_until"] == 2021
-    assert card["config"]["data"]["leave_out"] == ["LiTaOCl4"]
-    assert card["rows"]["all"] == len(rows_of(config)) < len(load_training_rows(tuple(tables), folds=2))
-
-    # A stage that hardly learns ends where it began: with the earlier run's member, not with random weights.
-    still = config.training.stages[0].model_copy(update={"learning_rate": 1e-9})
-    update = {"start": str(tmp_path / "first"), "stages": (still,)}
-    start = config.model_copy(update={"training": config.training.model_copy(update=update), "seed": 7})
-    rest = train(start, tmp_path / "second", device="cpu", progress=False, calibrated=False)
-    assert rest.checkpoint is None
-    for member in ("member_0", "member_1"):
-        before = load_state(tmp_path / "first" / member / EVALUATED)
-        after = load_state(tmp_path / "second" / member / EVALUATED)
-        assert all(torch.allclose(before[name], after[name], atol=1e-5) for name in before)
 
 
 def test_own_measurements_have_no_year(tmp_path: Path) -> None:
@@ -362,6 +329,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch, tiny_weights: Path, tmp_path: Pat
     monkeypatch.setattr(benchmark, "pretrained", lambda config, folder, device, progress: folder)
     monkeypatch.setattr(benchmark, "RANDOM_SEEDS", 5)
     monkeypatch.setattr(benchmark, "SEEDS", 1)
+    monkeypatch.setattr(baselines, "TREES", 5)
 
 
 @pytest.mark.usefixtures("untrained")
@@ -407,3 +375,39 @@ def test_a_run_reports_every_method_and_discovery(tmp_path: Path, table: pd.Data
 def test_what_cannot_be_run_is_refused(asked: dict[str, object], says: str, tmp_path: Path) -> None:
     with pytest.raises(RediscoveryError, match=says):
         rediscovery(tmp_path / "run", **asked)  # type: ignore[arg-type]
+
+
+# Last: it reads other tables than the tests above, which share theirs
+
+
+def test_the_card_of_trained_weights_states_the_year(tmp_path: Path) -> None:
+    tables = [name for name in DEFAULT_TABLES if name not in ("crystal_volume", "glass_properties")]
+    few = dict.fromkeys(tables, 0.01)
+    config = TrainingConfig.model_validate(
+        {
+            "network": {"width": 16, "layers": 1, "heads": 2, "head_width": 8, "trunk_layers": 1},
+            "training": {
+                "batch_size": 256,
+                "stages": [{"name": "joint", "epochs": 1, "learning_rate": 2e-3, "passes": few}],
+            },
+            "ensemble": {"members": 2, "processes": 1},
+            "data": {"tables": tables, "folds": 2, "published_until": 2021, "leave_out": ["LiTaOCl4"]},
+        }
+    )
+    first = train(config, tmp_path / "first", device="cpu", progress=False)
+    assert first.checkpoint is not None
+    card = load_checkpoint(first.checkpoint).card
+    assert card["published_until"] == 2021
+    assert card["config"]["data"]["leave_out"] == ["LiTaOCl4"]
+    assert card["rows"]["all"] == len(rows_of(config)) < len(load_training_rows(tuple(tables), folds=2))
+
+    # A stage that hardly learns ends where it began: with the earlier run's member, not with random weights.
+    still = config.training.stages[0].model_copy(update={"learning_rate": 1e-9})
+    update = {"start": str(tmp_path / "first"), "stages": (still,)}
+    start = config.model_copy(update={"training": config.training.model_copy(update=update), "seed": 7})
+    rest = train(start, tmp_path / "second", device="cpu", progress=False, calibrated=False)
+    assert rest.checkpoint is None
+    for member in ("member_0", "member_1"):
+        before = load_state(tmp_path / "first" / member / EVALUATED)
+        after = load_state(tmp_path / "second" / member / EVALUATED)
+        assert all(torch.allclose(before[name], after[name], atol=1e-5) for name in before)

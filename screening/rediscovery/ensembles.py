@@ -9,6 +9,7 @@ computed ones included.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from softlyte.models.config import DEFAULT_CONFIG, EnsembleConfig, StageConfig, TrainingConfig, load_config
@@ -138,6 +139,7 @@ def trained(config: TrainingConfig, folder: Path, device: str, progress: bool) -
     return result.checkpoint
 
 
+@lru_cache(maxsize=8)
 def parameters_until(year: int) -> dict[str, Parameter]:
     """Return the numbers of the mechanics and pressure models with a pressure law fitted until a year.
 
