@@ -10,7 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from softlyte.cli.app import app
+from softlyte.cli.benchmark import _print as print_result
 from softlyte.datasets.distances import distances, nearest, within
 from softlyte.datasets.formulas import Compositions
 from softlyte.datasets.publication_year import LATEST_DELAY, publication_years
@@ -333,7 +336,9 @@ def untrained(monkeypatch: pytest.MonkeyPatch, tiny_weights: Path, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("untrained")
-def test_a_run_reports_every_method_and_discovery(tmp_path: Path, table: pd.DataFrame) -> None:
+def test_a_run_reports_every_method_and_discovery(
+    tmp_path: Path, table: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked = {"out": tmp_path / "run", "years": (2021,), "sample": 150, "spaces": ("sodium",)}
     result = rediscovery(**asked, device="cpu")  # type: ignore[arg-type]
     found = discoveries_after(table, 2021)
@@ -361,6 +366,19 @@ def test_a_run_reports_every_method_and_discovery(tmp_path: Path, table: pd.Data
     again = rediscovery(**asked, device="cpu")  # type: ignore[arg-type]
     assert (tmp_path / "run" / "judged_2021.npz").stat().st_mtime_ns == judged
     assert again.summary == result.summary
+
+    capsys.readouterr()
+    print_result(result)
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in year["methods"])
+    assert json.loads(json.dumps(result.to_dict()))["folder"] == str(tmp_path / "run")
+
+
+def test_the_command_says_what_cannot_be_run(tmp_path: Path) -> None:
+    words = ["benchmark", "rediscovery", "--out", str(tmp_path / "run"), "--year", "2090"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert "no discovery after 2090; give an earlier year" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(
