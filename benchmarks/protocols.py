@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.publication_year import publication_years
 from softlyte.datasets.formulas import Compositions, chemical_systems
+from softlyte.datasets.publication_year import publication_years
 from softlyte.datasets.splits import grouped_folds, matbench_folds
 from softlyte.datasets.tables import load_table, unfit_rows
 from softlyte.models.tasks import TARGET_NAMES

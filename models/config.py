@@ -77,6 +77,9 @@ class FitConfig(_Strict):
             many epochs, and the weights of its best epoch go on.
         validation_share: share of the chemical systems kept for early stopping.
         stages: one after the other, each from the weights of the one before.
+        start: run folder of an earlier `softlyte train` with the same network, tables, folds and at least as
+            many members: the first stage of each member begins with that run's member, as it was before any
+            stage over all rows. None for random weights.
     """
 
     batch_size: int = Field(512, ge=1)
@@ -90,6 +93,7 @@ class FitConfig(_Strict):
         StageConfig(name="joint", epochs=40, learning_rate=2e-3),
         StageConfig(name="refit", epochs=4, learning_rate=3e-4, rows="all"),
     )
+    start: str | None = Field(None, exclude_if=lambda value: value is None)
 
     @field_validator("stages")
     @classmethod
@@ -113,7 +117,9 @@ class EnsembleConfig(_Strict):
     """How many members, and where they are trained.
 
     Attributes:
-        members: networks of the ensemble, a multiple of the folds.
+        members: networks of the ensemble, a multiple of the folds. With no more members than folds a single
+            one has not seen a row: there is no disagreement to calibrate the applicability on, which is then
+            0 everywhere.
         processes: members that are trained at once on the CPU, each in a process of its own; with a GPU
             or several devices a member, one after the other.
         devices: GPUs (on the CPU: processes) that train one member together; each takes batches of
@@ -137,6 +143,11 @@ class DataConfig(_Strict):
             evaluation.
         split_seed: of the folds.
         weights: weight of each target in the loss; 1 where not stated.
+        published_until: learn from nothing that was, or may have been, published after this year; computed
+            values have no year. None for no limit.
+        leave_out: formulas that no row learned from may be of.
+        leave_out_distance: nor may it be of a composition within this distance of one (half the sum of
+            absolute differences of atomic fractions).
         own_data: folder of a laboratory's own measurements (softlyte.datasets.own.store), the source
             `own_measurements` in the stages' passes; None for none.
         own_data_sha256: state of that folder; `softlyte train` fills it in and refuses another state.
@@ -146,6 +157,9 @@ class DataConfig(_Strict):
     folds: int = Field(5, ge=2, le=32)
     split_seed: int = 0
     weights: dict[str, float] = {}
+    published_until: int | None = Field(None, exclude_if=lambda value: value is None)
+    leave_out: tuple[str, ...] = Field((), exclude_if=lambda value: not value)
+    leave_out_distance: float = Field(0.0, ge=0, lt=1, exclude_if=lambda value: value == 0.0)
     own_data: str | None = Field(None, exclude_if=lambda value: value is None)
     own_data_sha256: str | None = Field(None, exclude_if=lambda value: value is None)
 
@@ -175,10 +189,10 @@ class TrainingConfig(_Strict):
     @model_validator(mode="after")
     def _fits_together(self) -> TrainingConfig:
         members, folds = self.ensemble.members, self.data.folds
-        if members % folds or members < 2 * folds:
+        if members % folds:
             raise ValueError(
-                f"ensemble.members = {members} must be a multiple of data.folds = {folds}, at least twice "
-                "it, so that every row is predicted by as many members that have not seen it"
+                f"ensemble.members = {members} must be a multiple of data.folds = {folds}, "
+                "so that every row is predicted by as many members that have not seen it"
             )
         if self.ensemble.neighbours and self.training.stages_of("all"):
             names = ", ".join(stage.name for stage in self.training.stages_of("all"))
@@ -186,6 +200,8 @@ class TrainingConfig(_Strict):
                 f"ensemble.neighbours needs members that have not seen their fold; drop the stages with "
                 f'rows = "all" ({names})'
             )
+        if self.data.own_data is not None and self.data.published_until is not None:
+            raise ValueError("own measurements have no year of publication; leave out data.published_until")
         for stage in self.training.stages:
             known = (*self.data.tables, DISTILLED, *([OWN] if self.data.own_data is not None else []))
             _all_in(stage.passes, known, f"table in data.tables for stage {stage.name}:")

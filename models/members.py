@@ -57,7 +57,14 @@ class MemberJob:
 def rows_of(config: TrainingConfig) -> TrainingRows:
     """Return the rows that a run learns from, a laboratory's own among them if it names some."""
     data = config.data
-    rows = load_training_rows(data.tables, data.split_seed, data.folds)
+    rows = load_training_rows(
+        data.tables,
+        data.split_seed,
+        data.folds,
+        data.published_until,
+        data.leave_out,
+        data.leave_out_distance,
+    )
     if data.own_data is None:
         return rows
     rows = rows.joined(own_training_rows(data.own_data))
@@ -76,7 +83,7 @@ def fit_member(job: MemberJob) -> bool:
     # Mean and spread of each target are the units of the output, the same in every member.
     standard = Standardisation.fit(rows)
     seen = rows.fold != job.number % job.config.data.folds
-    start = None
+    start = None if fit.start is None else load_state(Path(fit.start) / f"member_{job.number}" / EVALUATED)
     for kind, name in (("train", EVALUATED), ("all", SHIPPED)):
         if not (job.folder / name).is_file():
             outcome = fit_network(

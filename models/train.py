@@ -26,7 +26,7 @@ from softlyte.models.members import EVALUATED, SHIPPED, MemberJob, fit_members, 
 from softlyte.models.neighbour_layers import NEIGHBOURED, neighbour_layers, neighbour_rows, summary
 from softlyte.models.own_rows import OWN
 from softlyte.models.predictor import DeviceError, calibrated, choose_device
-from softlyte.models.run_folder import open_run_folder
+from softlyte.models.run_folder import RESOLVED, open_run_folder
 from softlyte.models.support import Support
 from softlyte.models.tasks import TASK_NAMES
 from softlyte.models.training_data import (
@@ -44,7 +44,7 @@ class TrainResult:
     """Where a run's results lie.
 
     Attributes:
-        checkpoint: folder to give to `Predictor.load`; None if the time ran out first.
+        checkpoint: folder to give to `Predictor.load`; None if the time ran out first, or none was wanted.
         metrics: out-of-fold metrics by target, as in metrics.json.
     """
 
@@ -61,6 +61,7 @@ def train(
     progress: bool = True,
     devices: int | None = None,
     own_data: Path | str | None = None,
+    calibrated: bool = True,
 ) -> TrainResult:
     """Train, calibrate, evaluate and save an ensemble; a second call on the same folder continues it.
 
@@ -80,6 +81,8 @@ def train(
             configuration's number.
         own_data: folder of own measurements (`softlyte data add`) to learn from too, as their phase and
             fidelity, weighted by their uncertainty; replaces the configuration's.
+        calibrated: False to stop when the members are trained, for a run that others start from
+            (`training.start`): there is no checkpoint then.
 
     Raises:
         ConfigError: the configuration is not usable, or the folder holds another run.
@@ -105,6 +108,8 @@ def train(
         raise ConfigError(
             f"precision {resolved.training.precision} needs CUDA; use 32-true or a machine with a GPU"
         )
+    if resolved.training.start is not None:
+        check_start(resolved, Path(resolved.training.start))
     folder = open_run_folder(Path(out), resolved.model_dump_json(indent=1) + "\n")
     # Read before the expensive work: what is wrong with a table shows now, and the card names these tables.
     checksums = source_checksums(resolved.data.tables)
@@ -129,7 +134,7 @@ def train(
         )
         for number in range(resolved.ensemble.members)
     ]
-    if not fit_members(jobs, processes):
+    if not fit_members(jobs, processes) or not calibrated:
         return TrainResult(None, {})
     neutral = _card(resolved, rows, standard, checksums, None)
     evaluated = [load_state(job.folder / EVALUATED) for job in jobs]
@@ -174,6 +179,44 @@ def _layers(
     return neighbour_layers(some, said, members)
 
 
+def check_start(config: TrainingConfig, folder: Path) -> None:
+    """Raise ConfigError unless a run's members may begin with those of an earlier run.
+
+    The earlier run must have had the same network, tables and folds, all the members, and have learned from
+    nothing that this one must not know.
+    """
+    earlier = load_config(folder / RESOLVED)
+    same = (
+        ("network", earlier.network == config.network),
+        ("data.tables", earlier.data.tables == config.data.tables),
+        ("data.folds", earlier.data.folds == config.data.folds),
+        ("data.split_seed", earlier.data.split_seed == config.data.split_seed),
+        ("ensemble.members", earlier.ensemble.members >= config.ensemble.members),
+    )
+    other = [name for name, alike in same if not alike]
+    if other:
+        raise ConfigError(
+            f"training.start = {folder} is a run with another {other[0]}; give one like this configuration"
+        )
+    until, known = config.data.published_until, earlier.data.published_until
+    if until is not None and (known is None or known > until):
+        seen = "everything" if known is None else f"what was published until {known}"
+        raise ConfigError(
+            f"training.start = {folder} has learned from {seen}, later than data.published_until = {until}; "
+            "start from an earlier one"
+        )
+    missing = sorted(set(config.data.leave_out) - set(earlier.data.leave_out))
+    if missing or earlier.data.leave_out_distance < config.data.leave_out_distance:
+        what = f"may have learned from {missing[0]}" if missing else "left out a smaller neighbourhood"
+        raise ConfigError(
+            f"training.start = {folder} {what}, against data.leave_out; start from a run that left it out"
+        )
+    for number in range(config.ensemble.members):
+        weights = folder / f"member_{number}" / EVALUATED
+        if not weights.is_file():
+            raise ConfigError(f"training.start: there is no {weights}; finish that run first")
+
+
 def _save_out_of_fold(
     path: Path, mean: NDArray[np.float64], sd: NDArray[np.float64], fold: NDArray[np.int64]
 ) -> None:
@@ -200,6 +243,7 @@ def _card(
         "elements": sorted({int(z) for z in np.unique(rows.compositions.atomic_numbers)} - {0}),
         "rows": {"all": len(rows), "by_fold": np.bincount(rows.fold).tolist()},
         "tables_sha256": checksums,
+        **({} if config.data.published_until is None else {"published_until": config.data.published_until}),
         "calibration": (calibration or neutral).to_card(),
         "support": Support.fit(rows).to_card(),
         "intended_use": (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -12,8 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from softlyte.datasets.columns import FIDELITIES, PHASES
+from softlyte.datasets.distances import within
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import Compositions, chemical_systems
+from softlyte.datasets.publication_year import LATEST_DELAY, publication_years
 from softlyte.datasets.splits import grouped_folds
 from softlyte.datasets.tables import load_table, table_checksum, table_names
 from softlyte.models.tasks import TARGET_NAMES, TARGET_TRANSFORMS
@@ -97,6 +99,11 @@ class TrainingRows:
         )
 
 
+COMPUTED, UNKNOWN = -np.inf, np.nan
+"""Latest possible year of publication of values that anybody can compute at any time, and of those of which
+it is not known."""
+
+
 @dataclass(frozen=True)
 class _Part:
     """Rows of one table before they are joined; scalars stand for every row."""
@@ -108,6 +115,7 @@ class _Part:
     temperature_c: NDArray[np.float64] | float = ROOM_C
     censored: NDArray[np.bool_] | bool = False
     weight: NDArray[np.float64] | float = 1.0
+    published: NDArray[np.float64] | float = COMPUTED
 
 
 def _log10(values: pd.Series) -> pd.Series:
@@ -165,7 +173,8 @@ def _glass_part(mechanical: bool) -> Iterable[_Part]:
     if not mechanical:
         chosen = ~chosen & known.any(axis=1)
     columns = {str(name): values[chosen] for name, values in labels.items()}
-    yield _Part(t["formula"][chosen], GLASS, "measured_glass", columns)
+    years = t["year"][chosen].to_numpy(float)
+    yield _Part(t["formula"][chosen], GLASS, "measured_glass", columns, published=years)
 
 
 def _glass_conductivity() -> Iterable[_Part]:
@@ -179,6 +188,7 @@ def _glass_conductivity() -> Iterable[_Part]:
             "measured_glass",
             {"sigma_s_cm": column[known]},
             temperature_c=float(celsius),
+            published=t["year"][known].to_numpy(float),
         )
 
 
@@ -190,6 +200,7 @@ def _conductivity_obelix() -> Iterable[_Part]:
         "measured_pellet",
         {"sigma_s_cm": t["log10_sigma_s_cm"]},
         censored=t["censored"].to_numpy(bool),
+        published=publication_years(t["doi"]) + LATEST_DELAY,
     )
 
 
@@ -206,6 +217,8 @@ def _conductivity_cited() -> Iterable[_Part]:
         temperature_c=t["temperature_c"].fillna(ROOM_C).to_numpy(float),
         censored=t["censored"].to_numpy(bool),
         weight=evidence_weight(t["evidence"]),
+        # The DOI of a cited row may be that of the paper that quotes it, so it cannot stand in for the year.
+        published=t["year_published"].to_numpy(float),
     )
 
 
@@ -229,9 +242,8 @@ def _mechanics_cited() -> Iterable[_Part]:
         FIDELITIES.index("dft_pbe_crystal"),
         np.where(glass, FIDELITIES.index("measured_glass"), FIDELITIES.index("measured_pellet")),
     )
-    yield _Part(
-        t["formula"], np.where(glass, GLASS, CRYSTAL), fidelity, {k: v[labelled] for k, v in labels.items()}
-    )
+    columns = {k: v[labelled] for k, v in labels.items()}
+    yield _Part(t["formula"], np.where(glass, GLASS, CRYSTAL), fidelity, columns, published=UNKNOWN)
 
 
 def _potential(table: str, phase: int, fidelity: str) -> Iterable[_Part]:
@@ -290,31 +302,59 @@ DEFAULT_TABLES = tuple(name for name in SOURCES if not name.startswith("potentia
 
 
 def load_training_rows(
-    names: tuple[str, ...] = DEFAULT_TABLES, seed: int = 0, folds: int = 5
+    names: tuple[str, ...] = DEFAULT_TABLES,
+    seed: int = 0,
+    folds: int = 5,
+    published_until: int | None = None,
+    leave_out: Sequence[str] = (),
+    leave_out_distance: float = 0.0,
 ) -> TrainingRows:
     """Read and join the tables.
 
     The folds are by chemical system over all tables at once, so that neither a formula nor a
-    near-duplicate is in two folds.
+    near-duplicate is in two folds. They are dealt before rows are left out, and so are the same for every
+    year.
 
     Args:
         names: tables to read, keys of SOURCES.
         seed: of the folds.
         folds: number of folds.
+        published_until: leave out what was, or may have been, published after this year: rows of which the
+            year is not known too. Computed values have no year and stay. None keeps every row.
+        leave_out: formulas that no row may be of, whatever it tells.
+        leave_out_distance: nor may it be of a composition within this distance of one
+            (`softlyte.datasets.distances`).
 
     Raises:
         ValueError: an unknown table name.
+        FormulaError: a formula to leave out cannot be read.
     """
     unknown = sorted(set(names) - set(SOURCES))
     if unknown:
         raise ValueError(f"no training table {', '.join(unknown)}; there are {', '.join(SOURCES)}")
-    rows, systems = _joined_tables(names)
-    return replace(rows, fold=grouped_folds(systems, folds, seed))
+    rows, systems, published = _joined_tables(names)
+    rows = replace(rows, fold=grouped_folds(systems, folds, seed))
+    if published_until is None and not leave_out:
+        return rows
+    keep = np.ones(len(rows), bool) if published_until is None else published <= published_until
+    return rows.take(keep & ~within(rows.compositions, _compositions(leave_out), leave_out_distance))
+
+
+def publication_limits(names: tuple[str, ...] = DEFAULT_TABLES) -> NDArray[np.float64]:
+    """Return the latest year in which each row of `load_training_rows(names)` can have been published, [N].
+
+    COMPUTED for values that no paper holds back, NaN where the year is not known.
+    """
+    return _joined_tables(names)[2].copy()
+
+
+def _compositions(formulas: Sequence[str]) -> Compositions:
+    return Compositions.from_formulas(formulas) if formulas else Compositions.concatenate([])
 
 
 @lru_cache(maxsize=1)
-def _joined_tables(names: tuple[str, ...]) -> tuple[TrainingRows, list[str]]:
-    """Return the rows of the tables, all in fold 0, and their chemical systems."""
+def _joined_tables(names: tuple[str, ...]) -> tuple[TrainingRows, list[str], NDArray[np.float64]]:
+    """Return the rows of the tables, all in fold 0, their chemical systems and latest years."""
     parts = [(number, part) for number, name in enumerate(names) for part in SOURCES[name]()]
     compositions = Compositions.concatenate(
         [Compositions.from_formulas(part.formulas.tolist()) for _, part in parts]
@@ -343,7 +383,7 @@ def _joined_tables(names: tuple[str, ...]) -> tuple[TrainingRows, list[str]]:
         np.zeros(len(compositions), np.int64),
         names,
     )
-    return rows, list(chemical_systems(compositions))
+    return rows, list(chemical_systems(compositions)), joined(lambda p: p.published, np.float64)
 
 
 def _fidelity(value: NDArray[np.int64] | str) -> NDArray[np.int64] | int:

@@ -87,6 +87,7 @@ def evaluate(
     progress: Callable[[int], None] | None = None,
     conditions: Conditions | None = None,
     costing: Costing | None = None,
+    named: bool = True,
 ) -> Evaluation:
     """Predict, place on the hull and price N compositions.
 
@@ -98,11 +99,14 @@ def evaluate(
         progress: called with the number of distinct compositions whose hull was just finished.
         conditions: under which the stack pressure is asked for; None for the defaults.
         costing: prices, route and layer; None for the shipped prices.
+        named: name decomposition products, which takes a third of the hull's time.
     """
     predictions = predictor.predict(compositions, phase)
     heads = predictions["reduction_v"], predictions["oxidation_v"]
     with _ONE_AT_A_TIME:
-        stable = stability(compositions, predictions["formation_energy_ev_atom"], hull, progress, heads=heads)
+        stable = stability(
+            compositions, predictions["formation_energy_ev_atom"], hull, progress, named=named, heads=heads
+        )
     overrides = {HULL_ENERGY: stable.e_above_hull}
     for name, window in (("reduction_v", stable.reduction_v), ("oxidation_v", stable.oxidation_v)):
         overrides[name] = window.where_known(predictions[name])

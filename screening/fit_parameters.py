@@ -26,7 +26,7 @@ from softlyte.screening.mechanics import mechanics
 from softlyte.screening.parameters import Parameter, replaced
 from softlyte.screening.pellet import fit_curves
 from softlyte.screening.pressure_fit import FLOW_SCATTER, fit, summarise
-from softlyte.screening.pressure_panel import panel
+from softlyte.screening.pressure_panel import anchor, panel
 
 FloatArray = NDArray[np.float64]
 Row = tuple[str, float, float, str, int, str]
@@ -145,10 +145,10 @@ def eutectic_excess() -> Row:
     return "ideal_eutectic_excess_k", excess.mean(), excess.std(), "K", len(excess), what
 
 
-def pressure_law(hardness: Row, pellet: Row) -> list[Row]:
-    """Return the numbers of the pressure law."""
-    seen = panel(hardness[1], pellet[1])
-    posterior = fit(seen)
+def pressure_law(hardness: Row, pellet: Row, published_until: int | None = None) -> list[Row]:
+    """Return the numbers of the pressure law, with a year those that pressures published until then give."""
+    seen = panel(hardness[1], pellet[1], published_until=published_until)
+    posterior = fit(seen, anchor(hardness[1], pellet[1]))
     numbers = summarise(seen, posterior)
     moments = posterior.moments()
     count, source = len(seen), "Bayesian fit on the material-only rows of pressure_cited"

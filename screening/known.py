@@ -9,13 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from softlyte.datasets.formulas import MAX_ATOMIC_NUMBER, Compositions
+from softlyte.datasets.distances import fraction_table, nearest
+from softlyte.datasets.formulas import Compositions
 from softlyte.datasets.tables import load_table
 
 FloatArray = NDArray[np.float64]
-
-CHUNK_ROWS = 1024
-"""Rows compared at once: small enough that the table of distances stays in the cache."""
 
 NOT_ELECTROLYTES = frozenset({"active material", "binary", "metal", "polymer"})
 """Classes of mechanics_cited that are no electrolytes."""
@@ -38,12 +36,7 @@ class KnownElectrolytes:
         """Build from compositions; equal ones are taken once, first come first named."""
         _, first = np.unique(compositions.keys(), return_index=True)
         chosen = compositions[np.sort(first)]
-        table = np.zeros((MAX_ATOMIC_NUMBER + 1, len(chosen)))
-        row = np.broadcast_to(np.arange(len(chosen))[:, None], chosen.atomic_numbers.shape)
-        table[chosen.atomic_numbers, row] = chosen.fractions()
-        # Padding has atomic number 0; it counts for nothing.
-        table[0] = 0.0
-        return cls(np.array(chosen.formulas(), dtype=object), table)
+        return cls(np.array(chosen.formulas(), dtype=object), fraction_table(chosen))
 
 
 @lru_cache(maxsize=1)
@@ -73,18 +66,5 @@ def nearest_known(
         of the panel is taken.
     """
     known = known_electrolytes() if known is None else known
-    fractions = compositions.fractions()
-    numbers = compositions.atomic_numbers
-    nearest = np.zeros(len(compositions), dtype=np.int64)
-    shared = np.zeros(len(compositions))
-    for start in range(0, len(compositions), CHUNK_ROWS):
-        rows = slice(start, start + CHUNK_ROWS)
-        # Half the L1 distance of two distributions is 1 minus what they share.
-        common = np.zeros((len(numbers[rows]), len(known.names)))
-        for column in range(numbers.shape[1]):
-            common += np.minimum(fractions[rows, column, None], known.fractions[numbers[rows, column]])
-        nearest[rows] = common.argmax(axis=1)
-        shared[rows] = common[np.arange(len(common)), nearest[rows]]
-    distance = np.clip(1.0 - shared, 0.0, 1.0)
-    distance[distance < 1e-12] = 0.0
-    return np.where(shared > 0, known.names[nearest], ""), distance
+    place, distance = nearest(compositions, known.fractions)
+    return np.where(distance < 1.0, known.names[place], ""), distance

@@ -48,6 +48,11 @@ def _parameters() -> dict[str, Parameter]:
     }
 
 
+def parameters() -> dict[str, Parameter]:
+    """Return the table's numbers by name."""
+    return dict(_parameters())
+
+
 def parameter(name: str) -> Parameter:
     """Return one fitted number; raises KeyError naming the known ones."""
     values = _REPLACED.get()

@@ -105,11 +105,10 @@ def fit(panel: pd.DataFrame, anchor: float | None = None) -> Posterior:
     """Return the posterior for a panel (see `pressure_panel.panel`).
 
     Args:
-        panel: observations.
+        panel: observations; without any the posterior is the prior.
         anchor: x0; None takes the contact pressure of the panel's first sulfide.
     """
-    if anchor is None:
-        anchor = float(panel.loc[panel["material"] == "sulfide", "contact"].iloc[0])
+    anchor = _sulfides(panel) if anchor is None else anchor
     offset, slope, scatter, shift, flow = np.meshgrid(
         OFFSET, SLOPE, SCATTER, SHIFT, FLOW, indexing="ij", sparse=True
     )
@@ -130,6 +129,10 @@ def fit(panel: pd.DataFrame, anchor: float | None = None) -> Posterior:
     return Posterior(weight / weight.sum(), anchor)
 
 
+def _sulfides(panel: pd.DataFrame) -> float:
+    return float(panel.loc[panel["material"] == "sulfide", "contact"].iloc[0])
+
+
 @dataclass(frozen=True)
 class LawNumbers:
     """The law in closed form: what the table keeps.
@@ -139,7 +142,7 @@ class LawNumbers:
         intercept, slope: median of log10 P = x0 + intercept + slope (x - x0).
         variance: of the predictive normal with the same 90% interval, c0 + c1 (x-x0) + c2 (x-x0)^2.
         loo_rms: root mean square of the leave-one-material-out residuals in decades; the least standard
-            deviation.
+            deviation. 0 where no pressure tells anything of the scatter.
     """
 
     anchor: float
@@ -156,7 +159,11 @@ def summarise(panel: pd.DataFrame, posterior: Posterior) -> LawNumbers:
     slope, intercept = np.polyfit(distance, quantiles[:, 1] - posterior.anchor, 1)
     half = (quantiles[:, 2] - quantiles[:, 0]) / (2 * 1.6448536269514722)
     c2, c1, c0 = np.polyfit(distance, half**2, 2)
-    left_out = leave_one_material_out(panel)
+    if panel.empty:
+        return LawNumbers(
+            posterior.anchor, float(intercept), float(slope), (float(c0), float(c1), float(c2)), 0.0
+        )
+    left_out = leave_one_material_out(panel, posterior.anchor)
     # A bound that holds says nothing about the scatter; a range, or a bound that is broken, does.
     telling = left_out[(left_out["published_low_mpa"] > 0) | (left_out["residual"] < 0)]
     return LawNumbers(
@@ -164,19 +171,21 @@ def summarise(panel: pd.DataFrame, posterior: Posterior) -> LawNumbers:
         float(intercept),
         float(slope),
         (float(c0), float(c1), float(c2)),
-        float(np.sqrt((telling["residual"] ** 2).mean())),
+        float(np.sqrt((telling["residual"] ** 2).mean())) if len(telling) else 0.0,
     )
 
 
-def leave_one_material_out(panel: pd.DataFrame) -> pd.DataFrame:
+def leave_one_material_out(panel: pd.DataFrame, anchor: float | None = None) -> pd.DataFrame:
     """Predict each material from the others and compare with what was published.
+
+    The anchor is that of `fit`.
 
     Returns label, material, published_low_mpa (0 for an upper bound), published_high_mpa, median_mpa,
     lower_mpa, upper_mpa (90%), width_decades, residual (decades from the median to the middle of a published
     range, or to a bound that lies below it; 0 where the bound holds), covered (True if the 90% interval and
     the published range overlap) and p_in_range.
     """
-    anchor = float(panel.loc[panel["material"] == "sulfide", "contact"].iloc[0])
+    anchor = _sulfides(panel) if anchor is None else anchor
     lines = []
     for material in panel["material"].unique():
         posterior = fit(panel[panel["material"] != material], anchor)

@@ -43,6 +43,7 @@ class Observation:
     Attributes:
         label: what it is.
         material: observations of one material are left out together.
+        published: year of the source of the pressure.
         pressure_name: `name` of the unflagged rows of pressure_cited; `strategy` narrows them down.
         modulus_formula: `formula` of the unflagged rows of mechanics_cited that give the modulus.
         crystal: True for a DFT crystal modulus, which the pellet offset brings down.
@@ -58,6 +59,7 @@ class Observation:
 
     label: str
     material: str
+    published: int
     pressure_name: str
     modulus_formula: str
     strategy: str = ""
@@ -70,10 +72,14 @@ class Observation:
     log10_sd: float = 0.2
 
 
+COLUMNS = ("label", "material", "contact", "contact_sd", "low", "high", "alkali_metal", "flow_weight")
+"""Of a panel."""
+
 OBSERVATIONS = (
     Observation(
         "sulfides, industry",
         "sulfide",
+        2026,
         "sulfide electrolytes (industry)",
         "Li6PS5Cl",
         crystal=True,
@@ -83,6 +89,7 @@ OBSERVATIONS = (
     Observation(
         "Li6PS5Cl with lithium",
         "sulfide",
+        2020,
         "LPSC",
         "Li6PS5Cl",
         "stack pressure 5 MPa with Li metal",
@@ -93,6 +100,7 @@ OBSERVATIONS = (
     Observation(
         "Na4(CB11H12)2(B12H12) with sodium",
         "closo-borate",
+        2022,
         "NCBB",
         "NaB6H6",
         "stack pressure sweep, soft electrolyte",
@@ -103,6 +111,7 @@ OBSERVATIONS = (
     Observation(
         "LZAOC with lithium",
         "LZAOC",
+        2026,
         "LZAOC 1.4Li2O-0.75ZrCl4-0.25AlCl3",
         "Li6PS5Cl",
         crystal=True,
@@ -112,12 +121,23 @@ OBSERVATIONS = (
         log10_sd=0.3,
     ),
     Observation(
-        "LACO powder", "LACO powder", "powdery LACO", "Li2Al0.9Cl3.3O0.7", glass_formula="Li2Al0.9Cl3.3O0.7"
+        "LACO powder",
+        "LACO powder",
+        2026,
+        "powdery LACO",
+        "Li2Al0.9Cl3.3O0.7",
+        glass_formula="Li2Al0.9Cl3.3O0.7",
     ),
-    Observation("LACO glass", "LACO glass", "LACO", "LiAlCl2.5O0.75", glass_formula="LiAlCl2.5O0.75"),
-    Observation("NACO glass", "NACO glass", "NACO", "NaAlCl2.5O0.75", glass_formula="NaAlCl2.5O0.75"),
+    Observation("LACO glass", "LACO glass", 2023, "LACO", "LiAlCl2.5O0.75", glass_formula="LiAlCl2.5O0.75"),
+    Observation("NACO glass", "NACO glass", 2023, "NACO", "NaAlCl2.5O0.75", glass_formula="NaAlCl2.5O0.75"),
     Observation(
-        "GaF3-2LiCl clay", "clay", "GaF3-2LiCl clay", "Li2GaCl2F3", glass_formula="Li2GaCl2F3", log10_sd=0.5
+        "GaF3-2LiCl clay",
+        "clay",
+        2021,
+        "GaF3-2LiCl clay",
+        "Li2GaCl2F3",
+        glass_formula="Li2GaCl2F3",
+        log10_sd=0.5,
     ),
 )
 """Rows where the electrolyte, with or without an alkali metal beside it, set the pressure."""
@@ -152,8 +172,9 @@ def panel(
     pellet_log10_offset: float,
     pressure: pd.DataFrame | None = None,
     elastic: pd.DataFrame | None = None,
+    published_until: int | None = None,
 ) -> pd.DataFrame:
-    """Return the observations as numbers, one row each.
+    """Return the observations as numbers, one row each; with a year those published until then.
 
     Columns: label, material, contact (log10 of the contact pressure in MPa at DEFAULT_CONTACT), contact_sd,
     low, high (log10 MPa; low is -inf for an upper bound), alkali_metal (0 or 1), flow_weight (probability
@@ -165,22 +186,21 @@ def panel(
     elastic = load_table("mechanics_cited") if elastic is None else elastic
     lines = []
     for seen in OBSERVATIONS:
+        if published_until is not None and seen.published > published_until:
+            continue
         rows = pressure[(pressure["name"] == seen.pressure_name) & (pressure["flag"] == "")]
         if seen.strategy:
             rows = rows[rows["strategy"] == seen.strategy]
-        moduli = elastic[(elastic["formula"] == seen.modulus_formula) & (elastic["flag"] == "")]
-        if rows.empty or moduli.empty:
-            raise ValueError(f"the cited tables hold no pressure or no modulus for {seen.label}")
-        k, g = _moduli(moduli)
-        scale = 10.0**pellet_log10_offset if seen.crystal else 1.0
-        contact, _, _ = contact_log10_mpa(np.array(k * scale), np.array(g * scale), hardness_log10_offset)
+        if rows.empty:
+            raise ValueError(f"the cited tables hold no pressure for {seen.label}")
+        contact = _contact(seen, elastic, hardness_log10_offset, pellet_log10_offset)
         highest = max(float(rows["stack_pressure_mpa_max"].max()), AMBIENT_MPA)
         lowest = float(rows["stack_pressure_mpa_min"].min()) if seen.two_sided else seen.failed_below_mpa
         lines.append(
             {
                 "label": seen.label,
                 "material": seen.material,
-                "contact": float(contact) + np.log10(seen.hardness_share),
+                "contact": contact + np.log10(seen.hardness_share),
                 "contact_sd": seen.log10_sd,
                 "low": np.log10(lowest) if lowest > 0 else -np.inf,
                 "high": np.log10(highest),
@@ -188,7 +208,27 @@ def panel(
                 "flow_weight": _flow_weight(seen.glass_formula),
             }
         )
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines, columns=list(COLUMNS))
+
+
+def anchor(hardness_log10_offset: float, pellet_log10_offset: float) -> float:
+    """Return log10 of the contact pressure of the sulfides in MPa, which the law is anchored on.
+
+    It follows from a computed modulus, whether or not a pressure was published.
+    """
+    elastic = load_table("mechanics_cited")
+    return _contact(OBSERVATIONS[0], elastic, hardness_log10_offset, pellet_log10_offset)
+
+
+def _contact(seen: Observation, elastic: pd.DataFrame, hardness: float, pellet: float) -> float:
+    """Return log10 of the contact pressure (MPa) of an observation by its cited modulus."""
+    moduli = elastic[(elastic["formula"] == seen.modulus_formula) & (elastic["flag"] == "")]
+    if moduli.empty:
+        raise ValueError(f"the cited tables hold no modulus for {seen.label}")
+    k, g = _moduli(moduli)
+    scale = 10.0**pellet if seen.crystal else 1.0
+    contact, _, _ = contact_log10_mpa(np.array(k * scale), np.array(g * scale), hardness)
+    return float(contact)
 
 
 def _moduli(rows: pd.DataFrame) -> tuple[float, float]:

@@ -93,8 +93,15 @@ def test_contact_of_the_sulfide_anchor_by_hand(seen):
 
 def test_missing_observation_is_named():
     empty = pd.DataFrame({"name": [], "flag": [], "strategy": []})
-    with pytest.raises(ValueError, match="no pressure or no modulus for sulfides, industry"):
+    with pytest.raises(ValueError, match="no pressure for sulfides, industry"):
         panel(0.0, 0.0, pressure=empty)
+    with pytest.raises(ValueError, match="no modulus for sulfides, industry"):
+        panel(0.0, 0.0, elastic=pd.DataFrame({"formula": [], "flag": []}))
+
+
+def test_a_year_leaves_out_later_pressures(seen):
+    counts = {year: len(panel(0.0, 0.0, published_until=year)) for year in (2019, 2020, 2021, 2023, 2026)}
+    assert list(counts.values()) == [0, 1, 2, 5, len(seen)]
 
 
 def test_the_shipped_law_is_the_fit_of_the_shipped_tables(seen):

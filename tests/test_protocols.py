@@ -11,9 +11,9 @@ import pytest
 from benchmarks import protocols
 from benchmarks.grouped_folds import LARGE, SYSTEMS
 from benchmarks.protocols import FAMILY_HOLD_OUTS, MODULI, SIGMA, SODIUM, Split
-from benchmarks.publication_year import publication_years
 from benchmarks.runner import pooled
 from softlyte.datasets.formulas import Compositions, chemical_systems
+from softlyte.datasets.publication_year import publication_years
 from softlyte.datasets.splits import matbench_folds
 from softlyte.datasets.tables import load_table
 from softlyte.models.training_data import TrainingDataError, TrainingRows, load_training_rows

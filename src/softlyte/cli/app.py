@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from softlyte.cli import (
     adapt,
+    benchmark,
     cost,
     crystals,
     data,
@@ -73,6 +74,7 @@ app.add_typer(data.app, name="data")
 data.app.command("add")(own_data.add)
 data.app.add_typer(own_data.app, name="own")
 app.add_typer(space.app, name="space")
+app.add_typer(benchmark.app, name="benchmark")
 app.command("doctor")(doctor.command)
 app.command("crystals")(crystals.command)
 app.command("verify")(verify.command)

@@ -33,12 +33,16 @@ _DECADES = {"acs": {"b": 2010, "c": 2020}, "rsc": {"a": 1990, "b": 2000, "c": 20
 _FIRST_YEAR = 50
 """Two-digit years from here on are of the 20th century."""
 
+LATEST_DELAY = 1.0
+"""Years between what a DOI states and the latest publication, such as 10.1038/s41467-025-68210-5 of 2026."""
+
 
 def publication_years(dois: Iterable[str]) -> NDArray[np.float64]:
     """Return the year that each DOI states, [N]; NaN where it states none.
 
-    ACS and RSC write the year of submission, Elsevier that of acceptance: the paper may have come out a
-    year later. Of several DOIs joined with "|" the latest counts, and none is known unless all are.
+    It is the year of submission (ACS, RSC, Wiley), of acceptance (Elsevier, Springer Nature) or of
+    publication: the paper came out in that year or in the next (LATEST_DELAY). Of several DOIs joined with
+    "|" the latest counts, and none is known unless all are.
     """
     return np.array([max((_year(part) for part in text.split("|")), key=_late) for text in dois], float)
 
