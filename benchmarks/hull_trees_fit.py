@@ -11,6 +11,7 @@ import numpy as np
 from safetensors.numpy import save
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.model_selection import GroupKFold
+from threadpoolctl import threadpool_limits
 
 from benchmarks.unexplored import Array, Case
 from softlyte.datasets.formulas import chemical_systems
@@ -79,6 +80,12 @@ def fit_trees(case: Case, features: list[Array], described: list[Array], hull_v:
         described: [N, F + 4D] for each.
         hull_v: [2, N] the hull's limits for each.
     """
+    # Sums of several threads differ from run to run, and with them the splits.
+    with threadpool_limits(1):
+        return _fitted(case, features, described, hull_v)
+
+
+def _fitted(case: Case, features: list[Array], described: list[Array], hull_v: list[Array]) -> HullTrees:
     limits, errors, widths = [], [], []
     groups = np.array(chemical_systems(case.compositions))
     for side in range(2):
@@ -90,7 +97,8 @@ def fit_trees(case: Case, features: list[Array], described: list[Array], hull_v:
         half = np.exp(_crossed(ERRORS, x, np.log(missed + FLOOR_V), group))
         # The factors with which out-of-fold intervals cover 90% of each group (Mondrian conformal).
         kind = width_group(x)
-        widths.append([float(np.quantile((missed / half)[kind == k], 0.9)) for k in range(WIDTH_GROUPS)])
+        of_group = [(missed / half)[kind == k] for k in range(WIDTH_GROUPS)]
+        widths.append([float(np.quantile(shares, 0.9)) if len(shares) else 1.0 for shares in of_group])
         limits.append(as_trees(_regressor(LIMITS).fit(x, y)))
         errors.append(as_trees(_regressor(ERRORS).fit(x, np.log(missed + FLOOR_V))))
     near = np.tile(case.above[case.fit] <= NEAR_HULL_EV_ATOM, len(features))

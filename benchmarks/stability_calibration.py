@@ -27,6 +27,7 @@ from sklearn.metrics import average_precision_score
 from benchmarks.baselines import tabular_features
 from benchmarks.coverage import save_figure
 from benchmarks.hull_trees_fit import fit_trees, ship
+from benchmarks.hull_trees_splits import splits_section
 from benchmarks.report import markdown_table, write_section
 from benchmarks.stability_fit import NEUTRAL, fit_all, probability
 from benchmarks.unexplored import KNOWLEDGE, Array, Case, Mask, evidence, keep, load_case, place
@@ -295,15 +296,18 @@ def main() -> None:
     }
     windows = window_section(case, rows, routes, halves)
     print(text, windows, sep="\n\n")
-    if not whole:
-        return
-    write_section("stability-calibration", text)
-    write_section("window-heads", windows)
-    if chosen.write and chosen.run is not None:
-        keep(case)
-    if chosen.write:
-        write_bytes(CALIBRATION_FILE, (json.dumps(calibration.to_json(), indent=1) + "\n").encode())
-        ship(trees)
+    if whole:
+        write_section("stability-calibration", text)
+        write_section("window-heads", windows)
+        if chosen.write and chosen.run is not None:
+            keep(case)
+        if chosen.write:
+            write_bytes(CALIBRATION_FILE, (json.dumps(calibration.to_json(), indent=1) + "\n").encode())
+            ship(trees)
+    divisions = splits_section(case, features, described, [limits for _, limits in found])
+    print(divisions)
+    if whole:
+        write_section("hull-trees-splits", divisions)
 
 
 if __name__ == "__main__":

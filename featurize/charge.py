@@ -57,13 +57,17 @@ def electronegativities() -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=256)
-def oxidation_states(symbol: str) -> tuple[tuple[int, int], ...]:
+def oxidation_states(symbol: str, mixed: bool = True) -> tuple[tuple[int, int], ...]:
     """Return the states one element may take as (lowest, highest) pairs.
 
     A fixed state is a pair of equal numbers. d-block elements outside GROUP_VALENCE mix valences and
     have one pair that spans their positive common and ICSD states; carbon spans -4 to 4, since bonds
     between carbon atoms make any mean state possible. Everything else has its common states
     (pymatgen's `common_oxidation_states`) and EXTRA_STATES. Noble gases have none.
+
+    Args:
+        symbol: of the element.
+        mixed: d-block elements mix valences; else they have each of these states, one at a time.
     """
     element = Element(symbol)
     if symbol in ANIONS:
@@ -72,12 +76,16 @@ def oxidation_states(symbol: str) -> tuple[tuple[int, int], ...]:
         return ((-4, 4),)
     if element.is_transition_metal and symbol not in GROUP_VALENCE:
         states = [s for s in element.common_oxidation_states + element.icsd_oxidation_states if s > 0]
+        if not mixed:
+            return tuple((s, s) for s in sorted(set(states)))
         return ((min(states), max(states)),) if states else ()
     fixed = {s for s in element.common_oxidation_states if s} | set(EXTRA_STATES.get(symbol, ()))
     return tuple((s, s) for s in sorted(fixed))
 
 
-def is_charge_balanced(compositions: Compositions) -> NDArray[np.bool_]:
+def is_charge_balanced(
+    compositions: Compositions, tolerance: float = CHARGE_TOLERANCE, mixed: bool = True
+) -> NDArray[np.bool_]:
     """Tell for each row whether oxidation states exist that sum to zero, [N].
 
     One state per element (see `oxidation_states`), cations less electronegative than anions (Pauling;
@@ -85,6 +93,11 @@ def is_charge_balanced(compositions: Compositions) -> NDArray[np.bool_]:
     that Li2Sc0.6667Cl4 and Li0.33La0.56TiO3 pass. Boron-hydrogen cages are counted by Wade's rules instead:
     n vertices BH or CH take 2n+2 skeletal electrons, hence B12H12(2-) and CB11H12(1-)
     (doi:10.1039/C29710000792).
+
+    Args:
+        compositions: [N].
+        tolerance: share of the anions' charge that may be missing.
+        mixed: d-block elements may mix valences.
     """
     balanced = np.zeros(len(compositions), dtype=bool)
     if not len(compositions):
@@ -96,7 +109,7 @@ def is_charge_balanced(compositions: Compositions) -> NDArray[np.bool_]:
         rows = order[start:stop]
         present = system > 0
         names = [symbols()[z] for z in system[present]]
-        balanced[rows] = _system_balanced(names, compositions.amounts[rows][:, present])
+        balanced[rows] = _system_balanced(names, compositions.amounts[rows][:, present], tolerance, mixed)
     return balanced
 
 
@@ -118,12 +131,15 @@ def charge_imbalance(compositions: Compositions) -> NDArray[np.float64]:
     return left
 
 
-def _system_balanced(names: list[str], amounts: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _system_balanced(
+    names: list[str], amounts: NDArray[np.float64], tolerance: float, mixed: bool
+) -> NDArray[np.bool_]:
     """Judge rows of one chemical system; amounts are [n, elements]."""
-    lowest, highest = _assignments(tuple(names))
+    lowest, highest = _assignments(tuple(names), mixed)
     balanced: NDArray[np.bool_] = np.zeros(len(amounts), dtype=bool)
     if len(lowest):
-        fits = _sums_to_zero(amounts @ lowest.T, amounts @ highest.T, amounts @ np.minimum(lowest, 0).T)
+        anions = tolerance * amounts @ np.minimum(lowest, 0).T
+        fits = _sums_to_zero(amounts @ lowest.T, amounts @ highest.T, anions)
         for halogen in OXIDISED_HALOGENS.keys() & set(names):
             column = names.index(halogen)
             oxygen = amounts[:, names.index("O")] if "O" in names else np.zeros(len(amounts))
@@ -131,22 +147,24 @@ def _system_balanced(names: list[str], amounts: NDArray[np.float64]) -> NDArray[
             fits &= enough[:, None] | (lowest[:, column] < 0)[None, :]
         balanced |= fits.any(axis=1)
     if "B" in names and "H" in names:
-        balanced |= _cage_balanced(names, amounts)
+        balanced |= _cage_balanced(names, amounts, tolerance)
     return balanced
 
 
 def _sums_to_zero(
-    low: NDArray[np.float64], high: NDArray[np.float64], anions: NDArray[np.float64]
+    low: NDArray[np.float64], high: NDArray[np.float64], missing: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Tell whether the interval of total charge holds zero, within the tolerance on the anions' charge."""
-    tolerance = CHARGE_TOLERANCE * np.abs(anions)
-    return (low <= tolerance) & (high >= -tolerance)
+    """Tell whether the interval of total charge holds zero, but for a charge (of any sign) that may miss."""
+    allowed = np.abs(missing)
+    return (low <= allowed) & (high >= -allowed)
 
 
 @lru_cache(maxsize=100_000)
-def _assignments(names: tuple[str, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _assignments(
+    names: tuple[str, ...], mixed: bool = True
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return lowest and highest state of each element in each admissible assignment, [A, elements]."""
-    options = [oxidation_states(name) for name in names]
+    options = [oxidation_states(name, mixed) for name in names]
     none = np.zeros((0, len(names)))
     if not all(options):
         return none, none
@@ -163,7 +181,7 @@ def _assignments(names: tuple[str, ...]) -> tuple[NDArray[np.float64], NDArray[n
     return kept[..., 0], kept[..., 1]
 
 
-def _cage_balanced(names: list[str], amounts: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _cage_balanced(names: list[str], amounts: NDArray[np.float64], tolerance: float) -> NDArray[np.bool_]:
     """Judge rows whose B, C and H all sit in closo cages (one H on every vertex), [n]."""
 
     def total(symbol: str) -> NDArray[np.float64]:
@@ -173,10 +191,10 @@ def _cage_balanced(names: list[str], amounts: NDArray[np.float64]) -> NDArray[np
     if not others:
         return np.zeros(len(amounts), dtype=bool)
     vertices, carbons = total("B") + total("C"), total("C")
-    caged = np.abs(vertices - total("H")) <= CHARGE_TOLERANCE * vertices
+    caged = np.abs(vertices - total("H")) <= tolerance * vertices
     rest = amounts[:, [names.index(n) for n in others]]
     lowest, highest = _assignments(tuple(others))
     # 2n+2 skeletal electrons of n vertices, BH gives 2, CH gives 3: charge -(2 - carbons) per cage.
     most, least = (-(2 * vertices / size - carbons)[:, None] for size in CAGE_VERTICES)
-    fits = _sums_to_zero(rest @ lowest.T + most, rest @ highest.T + least, most)
+    fits = _sums_to_zero(rest @ lowest.T + most, rest @ highest.T + least, tolerance * most)
     return caged & fits.any(axis=1)

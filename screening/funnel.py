@@ -32,7 +32,7 @@ from softlyte.screening.costing import Costing, default_costing
 from softlyte.screening.enumerate import plan_candidates
 from softlyte.screening.evaluate import PropertyPredictor
 from softlyte.screening.export import REJECTED_FILE, check_writable, write_csv, write_parquet, write_rejected
-from softlyte.screening.inputs import InputError, Inputs, RejectedRow, check_rows
+from softlyte.screening.inputs import InputError, Inputs, RejectedRow, RowBatches, check_batches
 from softlyte.screening.report import write_report
 from softlyte.screening.run_record import (
     CANDIDATES_FILE,
@@ -173,7 +173,7 @@ def screen(
         # The workers' device, which this machine need not have.
         device = "cuda" if device == "cuda" else "cpu"
     model = Predictor.load(weights, "cpu" if clustered else device) if predictor is None else predictor
-    inputs = None if rows is None else check_rows(rows, model.known_elements)
+    inputs = None if rows is None else _checked(rows, model, progress)
     config = {
         "command": "screen",
         **_origin(loaded, candidates),
@@ -225,6 +225,19 @@ def _physics(count: int, device: str) -> dict[str, Any]:
     check_device(device)
     weights = {name: find_potential(name).checksum() for name in POTENTIALS}
     return {"candidates": count, "device": device, "weights": weights}
+
+
+def _checked(rows: RowBatches, model: PropertyPredictor, progress: Progress | None) -> Inputs:
+    """Return own candidates, checked batch by batch as they are read."""
+    done = 0
+
+    def show(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress is not None:
+            progress("read", done, max(rows.most, done))
+
+    return check_batches(rows.batches, model.known_elements, progress=show)
 
 
 def _source(space: Space | None, inputs: Inputs | None, limit: int | None, seed: int) -> tuple[Source, int]:
@@ -283,6 +296,8 @@ def _run(
                 config["verify"]["device"],
                 progress=show,
             )
+        # The rows behind the ranked ones were not checked: their new columns stay empty.
+        table = pd.concat([best, table.iloc[len(best) :]], ignore_index=True)
     outranked = f"ranked below the best {top}"
     funnel += tier_rows("decision", chosen, {outranked: chosen - len(best)})
     with record.timed("export"):

@@ -1,4 +1,4 @@
-"""What a user hands in: formulas or a CSV file, checked row by row before any work is done.
+"""What a user hands in, checked row by row before any work is done.
 
 A row that cannot be used is set aside with its number, its value and a sentence that says what to do;
 the others go on. Only what makes the whole file useless raises `InputError`.
@@ -6,17 +6,14 @@ the others go on. Only what makes the whole file useless raises `InputError`.
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from softlyte.datasets.columns import PHASES
@@ -31,6 +28,7 @@ MAX_AMOUNT = 10_000.0
 """Largest subscript: whole-number amounts must fit 32 bits at four decimals."""
 
 _PARSE_BATCH = 2_000
+_ANY_PHASE = 255
 _MP_ID = re.compile(r"(mp|mvc)-[0-9a-z]+")
 
 
@@ -82,6 +80,19 @@ class InputRows:
 
 
 @dataclass(frozen=True)
+class RowBatches:
+    """Rows that are read a batch at a time.
+
+    Attributes:
+        most: rows that there may be, for a progress bar.
+        batches: of rows, each read when it is asked for.
+    """
+
+    most: int
+    batches: Iterator[InputRows]
+
+
+@dataclass(frozen=True)
 class Inputs:
     """Checked candidates, one row for each composition and phase.
 
@@ -116,116 +127,138 @@ def rows_from_formulas(formulas: Sequence[str]) -> InputRows:
     return InputRows("the formulas", list(range(1, len(texts) + 1)), texts, [""] * len(texts))
 
 
-def read_rows(path: Path | str) -> InputRows:
-    """Read a CSV file with a column `formula` and, if wanted, `phase` and `mp_id`; others are ignored.
-
-    UTF-8 with or without a byte-order mark, any line ending; wholly blank rows are skipped. Raises
-    InputError if there is no such file, it is empty, holds no rows, is not UTF-8 text, or has no or
-    more than one `formula` column.
-    """
-    path = Path(path)
-    reader = csv.reader(io.StringIO(_decode(path), newline=""), strict=True)
-    try:
-        header = next(reader)
-        formula_at, phase_at, id_at = _locate(path, header)
-        rows = InputRows(path.name, [], [], [])
-        for number, cells in enumerate(reader, start=2):
-            if any(cell.strip() for cell in cells):
-                _take_row(rows, number, cells, len(header), (formula_at, phase_at, id_at))
-    except csv.Error as error:
-        raise InputError(
-            f"the file {path} is not valid CSV near line {reader.line_num} ({error}); check the quotes there"
-        ) from error
-    if not rows.row and not rows.rejected:
-        raise InputError(f"the file {path} has a header but no rows; add at least one formula")
-    return rows
-
-
 def check_rows(rows: InputRows, known_elements: NDArray[np.bool_], phase: str | None = None) -> Inputs:
-    """Parse and check rows; see `Inputs`.
+    """Parse and check rows that were read at once; see `check_batches`."""
+    return check_batches([rows], known_elements, phase)
+
+
+def check_batches(
+    batches: Iterable[InputRows],
+    known_elements: NDArray[np.bool_],
+    phase: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Inputs:
+    """Parse and check rows, one batch at a time; see `Inputs`.
 
     Refused are formulas that cannot be read, hold neither Li nor Na, hold an element outside the model,
     or are not charge balanced, and unknown phases. A repetition of an earlier row is no mistake: it is kept
-    once and listed with the row that it repeats.
+    once and listed with the row that it repeats. Of a batch that has been checked only arrays stay.
 
     Args:
-        rows: what was read.
+        batches: what was read.
         known_elements: [104] bool by atomic number, True where the model was trained on the element.
         phase: "crystal", "glass" or None for both; a phase in the file goes before it.
+        progress: called with the number of rows just checked.
     """
-    default = _phase_codes(phase or "")
+    default = _phase_code(phase or "")
     if default is None:
-        raise InputError(f"the phase {_short(str(phase))} is unknown; choose {' or '.join(PHASES)}")
-    rejected = list(rows.rejected)
-    phases = [_phase_codes(text) if text.strip() else default for text in rows.phase]
-    compositions, position, unread = _parse_all(rows.formula)
-    reasons = dict(unread)
-    refusals = zip(position.tolist(), _refusals(compositions, known_elements), strict=True)
-    reasons |= {i: text for i, text in refusals if text}
-    for i, codes in enumerate(phases):
-        if codes is None:
-            reasons[i] = f"the phase {_short(rows.phase[i])} is unknown; write {' or '.join(PHASES)}"
-    for i, text in enumerate(rows.mp_id):
-        if text and i not in reasons and not _MP_ID.fullmatch(text):
-            reasons[i] = f"{_short(text)} is no id of the Materials Project; write mp-149 or leave it empty"
-    good = np.array([i not in reasons for i in position.tolist()], dtype=bool)
-    compositions, position = _narrow(compositions[good]), position[good]
-    row = np.array(rows.row, dtype=np.int64)[position]
-    candidate, code, repeated = _distinct(compositions, [phases[i] or () for i in position.tolist()])
-    repeats = dict(zip(position[repeated >= 0].tolist(), row[repeated[repeated >= 0]].tolist(), strict=True))
-    for i, earlier in repeats.items():
-        reasons[i] = f"it repeats row {earlier}; nothing to do, the composition is kept once"
-    rejected += [
-        RejectedRow(rows.row[i], (rows.name or rows.formula)[i], text, repeats.get(i, 0))
-        for i, text in reasons.items()
-        if text
-    ]
+        raise InputError(f"the phase {quoted(str(phase))} is unknown; choose {' or '.join(PHASES)}")
+    rejected, parts = list[RejectedRow](), [_no_rows()]
+    for rows in batches:
+        parts.append(_checked(rows, known_elements, default, rejected))
+        if progress is not None:
+            progress(len(rows.row) + len(rows.rejected))
+    compositions = Compositions.concatenate([part.compositions for part in parts])
+    row = np.concatenate([part.row for part in parts])
+    candidate, code, repeated = _distinct(compositions, np.concatenate([part.code for part in parts]))
+    names = pa.chunked_array([part.name for part in parts])
+    again = np.flatnonzero(repeated >= 0)
+    for i, name in zip(again.tolist(), names.take(again).to_pylist(), strict=True):
+        earlier = int(row[repeated[i]])
+        text = f"it repeats row {earlier}; nothing to do, the composition is kept once"
+        rejected.append(RejectedRow(int(row[i]), name, text, earlier))
+    ids = pa.chunked_array([part.mp_id for part in parts])
     return Inputs(
         compositions[candidate],
         code,
         row[candidate],
         sorted(rejected, key=lambda r: r.row),
-        _ids_of(rows, row[candidate], code.tolist()),
+        _ids_of(ids, candidate, code),
+    )
+
+
+class _Checked(NamedTuple):
+    """The good rows of a batch.
+
+    Attributes:
+        compositions: n compositions.
+        row: [n] row numbers.
+        code: [n] index into PHASES, or _ANY_PHASE.
+        name: [n] what a list of refused rows calls each.
+        mp_id: [n] ids of the Materials Project, empty texts for none.
+    """
+
+    compositions: Compositions
+    row: NDArray[np.int64]
+    code: NDArray[np.uint8]
+    name: pa.Array
+    mp_id: pa.Array
+
+
+def _no_rows() -> _Checked:
+    text = pa.array([], pa.string())
+    return _Checked(Compositions.concatenate([]), np.zeros(0, np.int64), np.zeros(0, np.uint8), text, text)
+
+
+def _checked(
+    rows: InputRows, known_elements: NDArray[np.bool_], default: int, rejected: list[RejectedRow]
+) -> _Checked:
+    """Return the good rows of a batch; the others are added to `rejected`."""
+    phases = [_phase_code(text) if text.strip() else default for text in rows.phase]
+    compositions, position, reasons = _parse_all(rows.formula)
+    refusals = zip(position.tolist(), _refusals(compositions, known_elements), strict=True)
+    reasons |= {i: text for i, text in refusals if text}
+    for i, code in enumerate(phases):
+        if code is None:
+            reasons[i] = f"the phase {quoted(rows.phase[i])} is unknown; write {' or '.join(PHASES)}"
+    for i, text in enumerate(rows.mp_id):
+        if text and i not in reasons and not _MP_ID.fullmatch(text):
+            reasons[i] = f"{quoted(text)} is no id of the Materials Project; write mp-149 or leave it empty"
+    names = rows.name or rows.formula
+    rejected += rows.rejected
+    rejected += [RejectedRow(rows.row[i], names[i], text) for i, text in reasons.items()]
+    good = np.array([i not in reasons for i in position.tolist()], dtype=bool)
+    chosen = position[good].tolist()
+    return _Checked(
+        _narrow(compositions[good]),
+        np.array([rows.row[i] for i in chosen], dtype=np.int64),
+        np.array([phases[i] for i in chosen], dtype=np.uint8),
+        pa.array([names[i] for i in chosen], pa.string()),
+        pa.array([rows.mp_id[i] if rows.mp_id else "" for i in chosen], pa.string()),
     )
 
 
 def _distinct(
-    compositions: Compositions, phases: list[tuple[int, ...]]
+    compositions: Compositions, asked: NDArray[np.uint8]
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
     """Return which rows to keep in which phase, and what the others repeat.
 
     Args:
         compositions: N compositions.
-        phases: [N] codes of the phases that each row asks for, one at least.
+        asked: [N] the phase that each row asks for, _ANY_PHASE for all of them.
 
     Returns:
         The row and the phase of each candidate that no earlier row has asked for, and for each row, [N], the
         one that holds its result, or -1 where it has one of its own.
     """
-    asked = np.array([len(codes) for codes in phases], dtype=np.int64)
-    row = np.repeat(np.arange(len(phases)), asked)
-    code = np.array([code for codes in phases for code in codes], dtype=np.uint8)
+    count = np.where(asked == _ANY_PHASE, len(PHASES), 1)
+    row = np.repeat(np.arange(len(asked)), count)
+    begins = np.cumsum(count) - count
+    code = np.where(asked[row] == _ANY_PHASE, np.arange(len(row)) - begins[row], asked[row]).astype(np.uint8)
     pair = compositions.groups()[row] * len(PHASES) + code
     _, first, which = np.unique(pair, return_index=True, return_inverse=True)
     new = first[which.ravel()] == np.arange(len(pair))
-    repeated = np.full(len(phases), -1, dtype=np.int64)
-    begins = np.cumsum(asked) - asked
-    own = np.zeros(len(phases), dtype=bool)
+    repeated = np.full(len(asked), -1, dtype=np.int64)
+    own = np.zeros(len(asked), dtype=bool)
     own[row[new]] = True
     repeated[~own] = row[first[which.ravel()[begins[~own]]]]
     return row[new], code[new], repeated
 
 
-def _ids_of(rows: InputRows, kept_row: NDArray[np.int64], kept_phase: Sequence[int]) -> tuple[str, ...]:
-    """Return the id of each kept candidate: an entry of the Materials Project is a crystal, no glass."""
-    if not any(rows.mp_id):
-        return ()
-    named = dict(zip(rows.row, rows.mp_id, strict=True))
-    crystal = PHASES.index("crystal")
-    return tuple(
-        named[row] if phase == crystal else ""
-        for row, phase in zip(kept_row.tolist(), kept_phase, strict=True)
-    )
+def _ids_of(ids: pa.ChunkedArray, candidate: NDArray[np.int64], code: NDArray[np.uint8]) -> tuple[str, ...]:
+    """Return the id of each candidate: an entry of the Materials Project is a crystal, no glass."""
+    found = np.where(code == PHASES.index("crystal"), ids.take(candidate).to_numpy(), "")
+    return tuple(found.tolist()) if (found != "").any() else ()
 
 
 def refused(rows: Sequence[RejectedRow]) -> list[RejectedRow]:
@@ -247,110 +280,12 @@ def usable(rejected: Sequence[RejectedRow]) -> None:
         warnings.warn(text, RepeatedWarning, stacklevel=3)
 
 
-def _decode(path: Path) -> str:
-    """Return the file's text; bytes that are not UTF-8 become surrogates, judged row by row later."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}; check the path") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder; give a file") from None
-    except OSError as error:
-        raise InputError(
-            f"the file {path} cannot be read ({error.strerror}); check its permissions"
-        ) from error
-    for mark, name in (
-        (codecs.BOM_UTF32_LE, "UTF-32"),
-        (codecs.BOM_UTF32_BE, "UTF-32"),
-        (codecs.BOM_UTF16_LE, "UTF-16"),
-        (codecs.BOM_UTF16_BE, "UTF-16"),
-    ):
-        if data.startswith(mark):
-            raise InputError(f"the file {path} has the encoding {name}, not UTF-8; save it as CSV UTF-8")
-    if b"\0" in data:
-        raise InputError(f"the file {path} is not text (NUL at byte {data.index(0)}); save it as CSV UTF-8")
-    if not data.removeprefix(codecs.BOM_UTF8).strip():
-        raise InputError(f"the file {path} is empty; give a CSV file with a column named formula")
-    return data.decode("utf-8-sig", errors="surrogateescape").lstrip("\r\n")
-
-
-def _locate(path: Path, header: list[str]) -> tuple[int, int | None, int | None]:
-    """Return the places of the columns formula, phase and mp_id."""
-    names = [name.strip().casefold() for name in header]
-    shown = ", ".join(_short(name) for name in header[:10])
-    if any(_foreign_byte(name) for name in header):
-        raise InputError(
-            f"the header (row 1) of {path} is not UTF-8 but perhaps Latin-1: {shown}; save it as UTF-8"
-        )
-    for name in ("formula", "phase", "mp_id"):
-        if names.count(name) > 1:
-            raise InputError(
-                f"the file {path} has {names.count(name)} columns named {name} (row 1: {shown}); keep one"
-            )
-    if "formula" not in names:
-        remedy = "name one column formula in row 1"
-        for delimiter, word in ((";", "semicolons"), ("\t", "tabs")):
-            if any("formula" in name.split(delimiter) for name in names):
-                remedy = f"its columns are separated by {word}: save it with commas"
-        raise InputError(f"the file {path} has no column named formula (row 1: {shown}); {remedy}")
-    phase, mp_id = (names.index(name) if name in names else None for name in ("phase", "mp_id"))
-    return names.index("formula"), phase, mp_id
-
-
-def _take_row(
-    rows: InputRows, number: int, cells: list[str], width: int, places: tuple[int, int | None, int | None]
-) -> None:
-    """Append one row, or set it aside if its cells do not fit the header or the encoding.
-
-    Args:
-        rows: is added to.
-        number: of the row.
-        cells: of the row.
-        width: cells of the header.
-        places: of the columns formula, phase and mp_id.
-    """
-    formula_at, phase_at, id_at = places
-
-    def cell(at: int | None) -> str:
-        return cells[at].strip() if at is not None and at < len(cells) else ""
-
-    text = ",".join(cells)
-    byte = _foreign_byte(text)
-    if byte is not None:
-        value = cell(formula_at) or text
-        reason = (
-            f"its byte 0x{byte:02X} is not UTF-8 (Latin-1 perhaps); save the file with the encoding UTF-8"
-        )
-        rows.rejected.append(RejectedRow(number, _readable(value), reason))
-    elif len(cells) > width:
-        reason = (
-            f"the row has {len(cells)} cells and the header {width}; put text that holds commas in quotes"
-        )
-        rows.rejected.append(RejectedRow(number, text[:MAX_FORMULA_LENGTH], reason))
-    else:
-        rows.row.append(number)
-        rows.formula.append(cell(formula_at))
-        rows.phase.append(cell(phase_at))
-        if id_at is not None:
-            rows.mp_id.append(cell(id_at))
-
-
-def _foreign_byte(text: str) -> int | None:
-    """Return the first byte that was not UTF-8 (kept as a surrogate), None if there is none."""
-    return next((ord(c) - 0xDC00 for c in text if 0xDC80 <= ord(c) <= 0xDCFF), None)
-
-
-def _readable(text: str) -> str:
-    """Show bytes that are not UTF-8 as Latin-1, so that a person recognises the cell."""
-    return "".join(chr(ord(c) - 0xDC00) if 0xDC80 <= ord(c) <= 0xDCFF else c for c in text)
-
-
-def _phase_codes(text: str) -> tuple[int, ...] | None:
-    """Return phase codes of a word, both for an empty one, None for an unknown one."""
+def _phase_code(text: str) -> int | None:
+    """Return the code of a phase's word, _ANY_PHASE for an empty one, None for an unknown one."""
     word = text.strip().casefold()
     if not word:
-        return tuple(range(len(PHASES)))
-    return (PHASES.index(word),) if word in PHASES else None
+        return _ANY_PHASE
+    return PHASES.index(word) if word in PHASES else None
 
 
 def _parse_all(texts: list[str]) -> tuple[Compositions, NDArray[np.int64], dict[int, str]]:
@@ -384,7 +319,7 @@ def _narrow(compositions: Compositions) -> Compositions:
 def _bounded(text: str) -> str:
     if len(text) > MAX_FORMULA_LENGTH:
         raise FormulaError(
-            f"the formula {_short(text)} has {len(text)} characters; write at most {MAX_FORMULA_LENGTH}"
+            f"the formula {quoted(text)} has {len(text)} characters; write at most {MAX_FORMULA_LENGTH}"
         )
     return text
 
@@ -410,7 +345,12 @@ def _refusals(compositions: Compositions, known_elements: NDArray[np.bool_]) -> 
     return reasons.tolist()
 
 
-def _short(text: str) -> str:
+def readable(text: str) -> str:
+    """Show bytes that are not UTF-8 as Latin-1, so that a person recognises the cell."""
+    return "".join(chr(ord(c) - 0xDC00) if 0xDC80 <= ord(c) <= 0xDCFF else c for c in text)
+
+
+def quoted(text: str) -> str:
     """Quote a value for a message, cut to a readable length."""
-    shown = _readable(text)
+    shown = readable(text)
     return repr(shown if len(shown) <= 60 else shown[:57] + "...")

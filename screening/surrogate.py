@@ -99,15 +99,19 @@ class Surrogate:
 
     def score(self, compositions: Compositions, phase: Phases) -> Array:
         """Return a number that rises with the joint probability, [N]; infinite for elements never seen."""
-        hidden = _features(compositions, phase, self.elements)
+        score = self.forward(_features(compositions, phase, self.elements))
+        numbers = compositions.atomic_numbers
+        foreign = ((numbers > 0) & ~np.isin(numbers, self.elements)).any(axis=1)
+        return np.where(foreign, np.inf, score)
+
+    def forward(self, features: NDArray[np.float32]) -> Array:
+        """Return what the layers make of features [N, F], [N]."""
+        hidden = features
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             hidden = hidden @ weight
             hidden += bias
             np.maximum(hidden, 0.0, out=hidden)
-        score = (hidden @ self.weights[-1] + self.biases[-1])[:, 0].astype(np.float64)
-        numbers = compositions.atomic_numbers
-        foreign = ((numbers > 0) & ~np.isin(numbers, self.elements)).any(axis=1)
-        return np.where(foreign, np.inf, score)
+        return (hidden @ self.weights[-1] + self.biases[-1])[:, 0].astype(np.float64)
 
     def to_table(self) -> pa.Table:
         """Return the student as a table of named arrays, for a `ChunkStore`."""

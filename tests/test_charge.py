@@ -60,6 +60,12 @@ def test_missing_charge_is_found(formula):
     assert not is_charge_balanced(Compositions.from_formulas([formula]))[0]
 
 
+def test_without_mixed_valence_every_atom_of_an_element_has_one_state():
+    formulas = Compositions.from_formulas(["LiFePO4", "Li0.95FePO4", "LiMn2O4", "Li3YCl6"])
+    assert is_charge_balanced(formulas, 1e-6).tolist() == [True, True, True, True]
+    assert is_charge_balanced(formulas, 1e-6, mixed=False).tolist() == [True, False, False, True]
+
+
 def test_batch_equals_single_rows_and_empty():
     mixed = [f for pair in zip(BALANCED, UNBALANCED, strict=False) for f in pair]
     batch = is_charge_balanced(Compositions.from_formulas(mixed))

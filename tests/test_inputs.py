@@ -7,12 +7,12 @@ import pytest
 from softlyte.datasets.columns import PHASES
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import symbols
+from softlyte.screening.csv_rows import read_rows
 from softlyte.screening.inputs import (
     InputError,
     InputRows,
     RepeatedWarning,
     check_rows,
-    read_rows,
     refused,
     rows_from_formulas,
     usable,

@@ -13,6 +13,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from softlyte.datasets.cards import read_card
+from softlyte.datasets.errors import UserError
 from softlyte.datasets.tables import read_rows
 from softlyte.models.training_data import DEFAULT_TABLES, SOURCES
 from softlyte.screening.crystals.generate import plain_structure
@@ -132,3 +133,24 @@ def test_competing_phases_are_near_the_hull_and_simple(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "s.parquet")
     found = [phase.formula for phase in competing_phases(tmp_path / "s.parquet")]
     assert found == ["Li", "LiCl", "NaCl"]
+
+
+def test_packed_results_go_on_elsewhere(tmp_path: Path) -> None:
+    config = {"job": "glasses", "weights": "1"}
+    first = JobFolder(tmp_path / "first", config)
+    for key in ("a", "b"):
+        first.save(key, {"key": key, "value": 0.1})
+    packed = tmp_path / "packed.jsonl.gz"
+    assert first.pack(packed) == 2
+    content = packed.read_bytes()
+    second = JobFolder(tmp_path / "second", config)
+    second.save("b", {"key": "b", "value": 0.2})
+    assert second.unpack(packed) == 1
+    assert [record["value"] for record in second.results()] == [0.1, 0.2]
+    assert JobFolder(tmp_path / "first", config).pack(tmp_path / "again.jsonl.gz") == 2
+    assert (tmp_path / "again.jsonl.gz").read_bytes() == content
+    with pytest.raises(UserError, match=r"other settings \(weights\)"):
+        JobFolder(tmp_path / "third", config | {"weights": "2"}).unpack(packed)
+    (tmp_path / "text").write_text("no results")
+    with pytest.raises(UserError, match="no packed results"):
+        second.unpack(tmp_path / "text")

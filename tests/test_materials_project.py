@@ -31,7 +31,7 @@ from softlyte.featurize.entries import fetch_entries, read_entries
 from softlyte.featurize.functionals import FunctionalError
 from softlyte.models.crystal_data import load_crystal_rows
 from softlyte.models.tasks import TARGET_NAMES
-from softlyte.screening.inputs import read_rows
+from softlyte.screening.csv_rows import read_rows
 
 RUNNER = CliRunner()
 QUICK = Patience(tries=3, first_wait_s=0.0, longest_wait_s=1.0, timeout_s=0.5)

@@ -306,6 +306,32 @@ def test_decimals_are_read_as_the_fractions_that_they_round() -> None:
     assert moved.max() < 1e-4
 
 
+ROUNDED = {
+    "Li0.33La0.56TiO3": "Li3La5Ti9O27",  # 0.01 electrons too many as written
+    "Li0.34La0.55TiO3": "Li10La16Ti29O87",  # 0.01 too few
+    "Li0.5La0.5TiO3": "LiLaTi2O6",  # neutral as written
+    "Li0.3La0.6TiO3": "Li3La6Ti10O30",  # one decimal is no rounding
+    "Li0.95FePO4": "Li19Fe20P20O80",  # iron does mix its valences: no neutral neighbour within 0.005
+    "Li3.25Ge0.25P0.75S4": "Li13GeP3S16",
+}
+
+
+@pytest.mark.parametrize("written", ROUNDED)
+def test_rounded_subscripts_are_read_as_the_neutral_composition_that_they_round(written: str) -> None:
+    compositions = read(written)
+    whole = whole_number_stoichiometry(compositions)
+    assert whole.formulas() == [ROUNDED[written]]
+    per_atom = whole.amounts.sum() / compositions.amounts.sum()
+    assert np.abs(whole.amounts / per_atom - compositions.amounts).max() < 0.02
+    np.testing.assert_array_equal(whole_number_stoichiometry(whole).amounts, whole.amounts)
+
+
+def test_a_rounded_subscript_opens_no_spurious_limit(store: HullStore) -> None:
+    rounded, neutral = store.window(read("Li0.33La0.56TiO3", "Li3La5Ti9O27"), ["Li", "Li"])[1]
+    assert rounded == pytest.approx(neutral, abs=1e-6)
+    assert rounded > 3.5  # 1.75 V by the 0.01 electrons that the rounding adds
+
+
 def test_shipped_windows_are_those_of_the_shipped_energies(store: HullStore) -> None:
     assert check_tables(("windows_computed",)) == [CheckResult("windows_computed", ok=True)]
     table = load_table("windows_computed").sample(300, random_state=0)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from softlyte.datasets.formulas import Compositions
 from softlyte.models.calibration import Calibration, calibrate, scaled, unbiased
 from softlyte.models.evaluation import log10_youngs_modulus
 from softlyte.models.predictions import Predictions, PropertyPrediction, concatenate, youngs_modulus
+from softlyte.models.predictor import Predictor
 from softlyte.models.tasks import TASKS
 
 
@@ -119,3 +121,20 @@ def test_applicability_falls_with_disagreement_and_survives_the_card() -> None:
     assert share[0] == 1.0
     assert share[1] == pytest.approx(0.5, abs=0.02)
     assert share[2] == 0.0
+
+
+def test_half_precision_moves_predictions_by_less_than_a_hundredth_of_their_interval() -> None:
+    predictor = Predictor.load(device="cpu")
+    assert not predictor.half  # slower on a CPU
+    formulas = ["LiAlCl2.5O0.75", "Li3YCl6", "NaAlCl4", "Li6PS5Cl", "Li7La3Zr2O12", "Li2ZrCl6", "LiTaOCl4"]
+    compositions = Compositions.from_formulas(formulas * 2)
+    phase = np.repeat([0, 1], len(formulas))
+    whole = predictor.predict(compositions, phase)
+    predictor.half = True
+    half = predictor.predict(compositions, phase)
+    moved = False
+    for name, one in whole.properties.items():
+        shift = np.abs(half[name].mean() - one.mean())
+        moved |= bool(shift.max() > 0)
+        assert (shift / (1.645 * one.sd())).max() < 0.01, name
+    assert moved, "nothing was computed in half precision"

@@ -357,6 +357,28 @@ def test_what_the_potentials_say_moves_the_ranking(
     assert (merged["verify_status"] == "ok").sum() == (merged["formula"] == name).sum()
 
 
+def test_a_checked_screening_keeps_the_columns_in_every_table(
+    tmp_path: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = checked(["Li3YCl6"], e_above_hull_ev_atom=0.4, hull_spread_ev_atom=0.01)
+    monkeypatch.setattr(rerank, "subjects_from_compositions", lambda formulas: [])
+    monkeypatch.setattr(rerank, "verify_subjects", lambda *a, **k: SimpleNamespace(verified=table))
+    (tmp_path / "mine.csv").write_text("formula\nLiAlCl4\nLi3YCl6\nLi2ZrCl6\n")
+    predictor = Predictor.load(tiny_weights, "cpu")
+    found = screen(
+        candidates=tmp_path / "mine.csv", out=tmp_path, predictor=predictor, report=False, top=4, verify=2
+    )
+    best = pd.read_csv(tmp_path / "candidates.csv")
+    every = pd.read_parquet(tmp_path / "candidates.parquet")
+    assert list(best.columns) == list(every.columns)
+    assert set(MERGED_VERIFIED_COLUMNS) < set(every.columns)
+    assert len(best) == len(found.candidates) == 4
+    assert every["rank"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert every["formula"].tolist()[:4] == best["formula"].tolist()
+    assert (every["verify_status"] == "ok").sum() >= 1
+    assert every["verify_status"].iloc[4:].isna().all()
+
+
 def test_verified_moduli_count_for_crystals_only(screened: tuple[Predictor, pd.DataFrame]) -> None:
     predictor, ranked = screened
     rows = ranked[ranked["formula"] == "LiAlCl4"].copy()

@@ -60,10 +60,10 @@ class Schedule:
 
 
 GLASS_CELLS = (
-    *("Li4Al4Cl10O3", "Na4Al4Cl10O3", "LiAlCl4", "NaAlCl4", "Li2ZrCl6", "LiTaOCl4", "Li3YCl6", "LiTaCl6"),
-    *("LiNbOCl4", "Li3InCl6", "Li2ZrOCl4", "NaTaCl6", "Na2ZrCl6", "LiGaCl4", "Li2GaCl2F3", "LiAlBr4"),
-    *("LiAlCl3F", "LiZnAlCl6", "Li7Zr4Cl19O2", "Li3GaCl3F3", "NaTaOCl4", "NaNbOCl4", "Li2HfOCl4", "NaAlBr4"),
-    *("Na2ZrOCl4", "Li2Al2Cl6O", "NaAlCl3F", "LiYCl4", "Li2MgCl4", "Li22Zr6Al2Cl30O11"),
+    *("Li4Al4Cl10O3", "Na4Al4Cl10O3", "Li22Zr6Al2Cl30O11", "LiAlCl4", "Li2ZrOCl4", "Li2ZrCl6", "LiTaOCl4"),
+    *("NaAlCl4", "LiNbOCl4", "Li7Zr4Cl19O2", "Li3YCl6", "LiTaCl6", "Li2GaCl2F3", "Li2Al2Cl6O", "Li3InCl6"),
+    *("NaTaCl6", "Na2ZrCl6", "LiGaCl4", "LiAlCl3F", "LiZnAlCl6", "LiAlBr4", "Li3GaCl3F3", "NaTaOCl4"),
+    *("NaNbOCl4", "Li2HfOCl4", "NaAlBr4", "Na2ZrOCl4", "NaAlCl3F", "LiYCl4", "Li2MgCl4"),
 )
 """Glasses of the label job, most wanted first. Li4Al4Cl10O3 and Na4Al4Cl10O3 are the measured soft glasses
 LiAlCl2.5O0.75 and NaAlCl2.5O0.75 (doi 10.1038/s41560-023-01356-y); Li22Zr6Al2Cl30O11 stands for

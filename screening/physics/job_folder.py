@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import multiprocessing
 import os
@@ -75,6 +76,38 @@ class JobFolder:
         return [
             json.loads(p.read_text(encoding="utf-8")) for p in sorted((self.folder / RESULTS).glob("*.json"))
         ]
+
+    def pack(self, path: Path) -> int:
+        """Write every result into one file of JSON lines (gzip), the configuration first; return how many.
+
+        The same results give the same bytes.
+        """
+        records = self.results()
+        lines = [self.config_of(self.folder), *records]
+        text = "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines)
+        write_bytes(path, gzip.compress(text.encode(), mtime=0))
+        return len(records)
+
+    def unpack(self, path: Path) -> int:
+        """Take over the results of a file that `pack` wrote, but for tasks that are done; return how many.
+
+        Raises:
+            UserError: the file cannot be read, or holds results of another configuration.
+        """
+        try:
+            first, *records = map(json.loads, gzip.decompress(path.read_bytes()).decode().splitlines())
+            done = {str(record["key"]): record for record in records}
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path} holds no packed results ({error}); pack the job again") from error
+        found = self.config_of(self.folder)
+        if first != found:
+            changed = sorted(k for k in first.keys() | found.keys() if first.get(k) != found.get(k))
+            raise UserError(f"{path} holds results of other settings ({', '.join(changed)}); leave it out")
+        fresh = {key: record for key, record in done.items() if self.load(key) is None}
+        for key, record in fresh.items():
+            self.save(key, record)
+        self.log(event="unpacked", tasks=len(fresh), file=path.name)
+        return len(fresh)
 
     def log(self, **event: Any) -> None:
         """Append a line to the run log."""

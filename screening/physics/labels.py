@@ -1,7 +1,8 @@
 """Computed labels: `python -m softlyte.screening.physics.labels glasses|crystals --out FOLDER`.
 
 Each command computes what its folder does not hold yet and may be killed and started again at any time; two
-commands on two folders may run at once.
+commands on two folders may run at once. `pack` puts a job's results into one file, from which another machine
+goes on (`--packed`).
 """
 
 from __future__ import annotations
@@ -45,8 +46,19 @@ def potential_config(name: str) -> dict[str, str]:
     }
 
 
+def _opened(out: Path, config: dict[str, Any], packed: Path | None) -> JobFolder:
+    folder = JobFolder(out, config)
+    if packed is not None:
+        folder.unpack(packed)
+    return folder
+
+
 def compute_glasses(
-    out: Path, potential: str = "diep", samples: int = 2, progress: Progress | None = None
+    out: Path,
+    potential: str = "diep",
+    samples: int = 2,
+    progress: Progress | None = None,
+    packed: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Melt, quench and strain every glass of GLASS_CELLS and return the records, done or failed.
 
@@ -55,9 +67,10 @@ def compute_glasses(
         potential: name or dotted path.
         samples: of each glass.
         progress: called with a name, done and total.
+        packed: results of an earlier run to begin with.
     """
     config = {"job": "glasses", **potential_config(potential), "schedule": schedule_config()}
-    folder = JobFolder(out, config)
+    folder = _opened(out, config, packed)
     calculator = load_calculator(potential)
     folder.log(event="open", tasks=samples * len(GLASS_CELLS))
 
@@ -73,6 +86,7 @@ def compute_crystals(
     potential: str = "diep",
     most: int | None = None,
     progress: Progress | None = None,
+    packed: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Relax and strain crystals in the order of `label_order` and return the records, done or failed.
 
@@ -82,10 +96,11 @@ def compute_crystals(
         potential: name or dotted path.
         most: crystals to do; None for all.
         progress: called with a name, done and total.
+        packed: results of an earlier run to begin with.
     """
     todo = label_order(read_crystals(crystals))[:most]
     config = {"job": "crystals", **potential_config(potential), "crystals": file_checksum(crystals)}
-    folder = JobFolder(out, config)
+    folder = _opened(out, config, packed)
     calculator = load_calculator(potential)
     folder.log(event="open", tasks=len(todo))
 
@@ -96,7 +111,11 @@ def compute_crystals(
 
 
 def compute_references(
-    out: Path, structures: Path, potential: str = "diep", progress: Progress | None = None
+    out: Path,
+    structures: Path,
+    potential: str = "diep",
+    progress: Progress | None = None,
+    packed: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Relax the competing phases of a table of structures and return their energies, done or failed.
 
@@ -105,9 +124,10 @@ def compute_references(
         structures: Parquet, see `reference_labels.competing_phases`.
         potential: name or dotted path.
         progress: called with a name, done and total.
+        packed: results of an earlier run to begin with.
     """
     config = {"job": "references", **potential_config(potential), "structures": file_checksum(structures)}
-    folder = JobFolder(out, config)
+    folder = _opened(out, config, packed)
     todo = competing_phases(structures)
     calculator = load_calculator(potential)
     folder.log(event="open", tasks=len(todo))
@@ -128,9 +148,10 @@ def glasses_command(
     out: Annotated[Path, typer.Option(help="Folder of the checkpoints.")],
     potential: Annotated[str, typer.Option(help="Name or dotted path.")] = "diep",
     samples: Annotated[int, typer.Option(min=1, help="Of each glass.")] = 2,
+    packed: Annotated[Path | None, typer.Option(help="Results to begin with, written by pack.")] = None,
 ) -> None:
     """Glasses by melting and quenching."""
-    records = compute_glasses(out, potential, samples, _print)
+    records = compute_glasses(out, potential, samples, _print, packed)
     typer.echo(f"{sum(not r.get('problem') for r in records)} of {len(records)} glasses are sound")
 
 
@@ -140,9 +161,10 @@ def crystals_command(
     out: Annotated[Path, typer.Option(help="Folder of the checkpoints.")],
     potential: Annotated[str, typer.Option(help="Name or dotted path.")] = "diep",
     most: Annotated[int | None, typer.Option(min=1, help="Crystals to do; default: all.")] = None,
+    packed: Annotated[Path | None, typer.Option(help="Results to begin with, written by pack.")] = None,
 ) -> None:
     """Crystals by substitution."""
-    records = compute_crystals(out, crystals, potential, most, _print)
+    records = compute_crystals(out, crystals, potential, most, _print, packed)
     typer.echo(f"{sum(not r.get('problem') for r in records)} of {len(records)} crystals are sound")
 
 
@@ -151,10 +173,23 @@ def references_command(
     structures: Annotated[Path, typer.Argument(help="Parquet with mp_id, formula, energy and cif.")],
     out: Annotated[Path, typer.Option(help="Folder of the checkpoints.")],
     potential: Annotated[str, typer.Option(help="Name or dotted path.")] = "diep",
+    packed: Annotated[Path | None, typer.Option(help="Results to begin with, written by pack.")] = None,
 ) -> None:
     """Known phases that compete on hulls."""
-    records = compute_references(out, structures, potential, _print)
+    records = compute_references(out, structures, potential, _print, packed)
     typer.echo(f"{sum(not r.get('problem') for r in records)} of {len(records)} phases are sound")
+
+
+@app.command("pack")
+def pack_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of a job.")],
+    file: Annotated[Path, typer.Argument(help="File to write, .jsonl.gz.")],
+) -> None:
+    """All results of a job in one file."""
+    config = JobFolder.config_of(folder)
+    if not isinstance(config, dict):
+        raise typer.BadParameter(f"{folder} holds no job; give the folder of --out")
+    typer.echo(f"{JobFolder(folder, config).pack(file)} results")
 
 
 def _print(name: str, done: int, total: int) -> None:

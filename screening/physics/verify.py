@@ -24,9 +24,10 @@ from softlyte.datasets.formulas import symbols
 from softlyte.featurize.crystal_files import read_crystal_files
 from softlyte.screening.crystals.generate import crystals_of, plain_structure, read_crystals
 from softlyte.screening.crystals.ordering import ordered
+from softlyte.screening.csv_rows import read_rows
 from softlyte.screening.evaluate import PropertyPredictor
 from softlyte.screening.export import atomic_text, write_csv, write_rejected
-from softlyte.screening.inputs import RejectedRow, check_rows, read_rows, rows_from_formulas
+from softlyte.screening.inputs import RejectedRow, check_rows, rows_from_formulas
 from softlyte.screening.physics.competing import References, competing_formulas, normal
 from softlyte.screening.physics.elasticity import FMAX_EV_A, OPTIMIZER
 from softlyte.screening.physics.examine import examine, has_energy

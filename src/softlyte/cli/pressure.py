@@ -108,9 +108,10 @@ def command(
             structure=structure,
             moduli=moduli,
         )
+    # Files first: a reader of the output who has seen enough does not cost them.
+    if plot is not None:
+        note(f"plot written to {plot_pressure(reports, plot)}")
     if as_json:
         print_json([report.to_dict() for report in reports])
     else:
         typer.echo("\n".join(report.text() for report in reports), nl=False)
-    if plot is not None:
-        note(f"plot written to {plot_pressure(reports, plot)}")

@@ -23,7 +23,8 @@ def read_formulas(formulas: list[str] | None, file: Path | None, verb: str) -> I
     """Return the rows of a verb that takes formulas or a file; raises UserError unless one is given."""
     if bool(formulas) == (file is not None):
         raise UserError(f"give formulas or --file, one of them; for example: softlyte {verb} Li3YCl6")
-    from softlyte.screening.inputs import read_rows, rows_from_formulas
+    from softlyte.screening.csv_rows import read_rows
+    from softlyte.screening.inputs import rows_from_formulas
 
     return read_rows(file) if file is not None else rows_from_formulas(formulas or [])
 

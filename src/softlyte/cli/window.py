@@ -97,27 +97,28 @@ def command(
         weights=weights,
         device=device,
     )
-    if written == "json":
-        typer.echo(_json(report), nl=False)
-    elif written == "csv":
-        typer.echo(csv_text(report.windows), nl=False)
-    else:
-        _print(report)
     if out is not None:
         for name, frame in zip(
             OUT_FILES, (report.windows, report.profile_table(), report.interfaces), strict=True
         ):
             write_csv(out / name, frame)
         note(f"tables written to {out}")
-    refused = report.windows[report.windows["reason"] != ""]
-    for row, record in refused.iterrows():
-        say = note if record["reason"] == REPEATED else fail
-        say(f"formula {int(str(row)) + 1}: {record['formula']!r}: {record['reason']}")
     if plot is not None and report.profiles:
         page = report.html(None if corners is None else [c.strip() for c in corners.split(",")])
         with atomic_text(plot) as handle:
             handle.write(page)
         note(f"plot written to {plot}")
+    # Files first: a reader of the output who has seen enough does not cost them.
+    if written == "json":
+        typer.echo(_json(report), nl=False)
+    elif written == "csv":
+        typer.echo(csv_text(report.windows), nl=False)
+    else:
+        _print(report)
+    refused = report.windows[report.windows["reason"] != ""]
+    for row, record in refused.iterrows():
+        say = note if record["reason"] == REPEATED else fail
+        say(f"formula {int(str(row)) + 1}: {record['formula']!r}: {record['reason']}")
     if (refused["reason"] != REPEATED).any():
         raise typer.Exit(2)
 
