@@ -21,9 +21,11 @@ from softlyte.screening.candidates import Candidates
 from softlyte.screening.costing import default_costing
 from softlyte.screening.decision import medians
 from softlyte.screening.evaluate import evaluate
+from softlyte.screening.hull_trees import TREES_FILE
 from softlyte.screening.parameters import Parameter, replaced
 from softlyte.screening.rediscovery.discoveries import NEAR_DUPLICATE
 from softlyte.screening.rediscovery.population import Population
+from softlyte.screening.stability import CALIBRATION_FILE
 from softlyte.screening.targets import Targets
 from softlyte.screening.tiers import cost_ceiling, filter_tier
 
@@ -174,4 +176,5 @@ def _key(
     digest.update(targets.model_dump_json().encode())
     digest.update(repr(sorted(law.items())).encode())
     digest.update(repr(default_costing().record()).encode())
+    digest.update(TREES_FILE.read_bytes() + CALIBRATION_FILE.read_bytes())
     return digest.hexdigest()
