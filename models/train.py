@@ -24,7 +24,7 @@ from softlyte.models.evaluation import calibrate_rows, evaluate
 from softlyte.models.members import EVALUATED, SHIPPED, MemberJob, fit_members, out_of_fold, rows_of
 from softlyte.models.own_rows import OWN
 from softlyte.models.predictor import DeviceError, choose_device
-from softlyte.models.run_folder import open_run_folder
+from softlyte.models.run_folder import run_folder
 from softlyte.models.support import Support
 from softlyte.models.tasks import TASK_NAMES
 from softlyte.models.training_data import (
@@ -80,7 +80,8 @@ def train(
             fidelity, weighted by their uncertainty; replaces the configuration's.
 
     Raises:
-        ConfigError: the configuration is not usable, or the folder holds another run.
+        ConfigError: the configuration is not usable, the folder holds another run, or another process works
+            in it.
         TrainingDataError: the chosen tables hold no label of some property.
         DeviceError: CUDA, or so many GPUs, are not there.
     """
@@ -103,7 +104,15 @@ def train(
         raise ConfigError(
             f"precision {resolved.training.precision} needs CUDA; use 32-true or a machine with a GPU"
         )
-    folder = open_run_folder(Path(out), resolved.model_dump_json(indent=1) + "\n")
+    with run_folder(Path(out), resolved.model_dump_json(indent=1) + "\n") as held:
+        return _trained(resolved, held.path, accelerator, max_hours, progress)
+
+
+def _trained(
+    resolved: TrainingConfig, folder: Path, accelerator: str, max_hours: float | None, progress: bool
+) -> TrainResult:
+    """Train in a folder that this process holds; arguments as for `train`."""
+    devices = resolved.ensemble.devices
     # Read before the expensive work: what is wrong with a table shows now, and the card names these tables.
     checksums = source_checksums(resolved.data.tables)
     if resolved.data.own_data_sha256 is not None:

@@ -176,7 +176,7 @@ def check_rows(rows: InputRows, known_elements: NDArray[np.bool_], phase: str | 
     for i, earlier in repeats.items():
         reasons[i] = f"it repeats row {earlier}; nothing to do, the composition is kept once"
     rejected += [
-        RejectedRow(rows.row[i], (rows.name or rows.formula)[i], text, repeats.get(i, 0))
+        RejectedRow(rows.row[i], _readable((rows.name or rows.formula)[i]), text, repeats.get(i, 0))
         for i, text in reasons.items()
         if text
     ]
@@ -341,8 +341,9 @@ def _foreign_byte(text: str) -> int | None:
 
 
 def _readable(text: str) -> str:
-    """Show bytes that are not UTF-8 as Latin-1, so that a person recognises the cell."""
-    return "".join(chr(ord(c) - 0xDC00) if 0xDC80 <= ord(c) <= 0xDCFF else c for c in text)
+    """Show bytes that are not UTF-8 as Latin-1, so that a person recognises the cell, and can be given it."""
+    shown = "".join(chr(ord(c) - 0xDC00) if 0xDC80 <= ord(c) <= 0xDCFF else c for c in text)
+    return shown.encode("utf-8", "replace").decode("utf-8")
 
 
 def _phase_codes(text: str) -> tuple[int, ...] | None:
