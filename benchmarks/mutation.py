@@ -3,10 +3,9 @@
 pip install --target FOLDER cosmic-ray
 python -m benchmarks.mutation --cosmic-ray FOLDER --work WORK
 
-Cosmic Ray (MIT licence) makes the mutants. Each is tested in a fork of a process that has imported all
-libraries, with the mutated source in the place of the module's; so a mutant costs a second or two, and no
-file is touched. WORK keeps what was tried: the same call goes on. What survives and why that is no gap stands
-in mutation_survivors.toml.
+Cosmic Ray (MIT licence) makes the mutants, `benchmarks.mutation_run` runs the tests in a fork for each: a
+mutant costs a second or two, and no file is touched. WORK keeps what was tried: the same call goes on. What
+survives and why that is no gap stands in mutation_survivors.toml.
 """
 
 from __future__ import annotations
@@ -14,13 +13,7 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
-import importlib
-import importlib.abc
-import importlib.util
 import json
-import os
-import re
-import signal
 import sys
 import time
 import tomllib
@@ -28,16 +21,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
+import pytest
 
+from benchmarks.mutation_run import PLUGINS, ROOT, Mutation, prepare
 from benchmarks.report import markdown_table, write_section
 
-ROOT = Path(__file__).parent.parent
 SURVIVORS = Path(__file__).with_name("mutation_survivors.toml")
-PACKAGE = "softlyte.screening"
 WANTED = 0.85
 MOST = 60
 """Mutants tried of a module; of more a seeded sample."""
@@ -60,6 +51,15 @@ TESTS: dict[str, tuple[str, ...]] = {
     "cost": ("test_cost.py", "test_costing.py"),
 }
 """Module of softlyte.screening -> what it is tested by, the quickest first."""
+
+CHOSEN = {
+    "contact": "contact or copper or resistance",
+    "mechanics": "not neighbours and not large_sample",
+    "pellet": "not pareto and not targets_file and not one_sentence",
+}
+"""Which of them, where not all have to do with the module."""
+
+WORDS = ("-q", "--no-header", "-p", "no:cacheprovider", "--hypothesis-profile=mutation")
 
 _ARITHMETIC = (
     "Add_Sub",
@@ -101,6 +101,7 @@ class Mutant:
         before, after: the changed line.
         line: its number.
         source: the whole module.
+        in_function: True if only the body of a function differs.
     """
 
     key: str
@@ -108,29 +109,7 @@ class Mutant:
     after: str
     line: int
     source: str
-
-
-class MutatedModule(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
-    """Finds one module and gives another source for it."""
-
-    def __init__(self, name: str, path: Path, source: str) -> None:
-        self.name, self.path, self.source = name, path, source
-
-    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> Any:
-        """Return where the module comes from, None for any other one."""
-        if fullname != self.name:
-            return None
-        return importlib.util.spec_from_file_location(fullname, self.path, loader=self)
-
-    def get_filename(self, fullname: str) -> str:
-        """Return the file that the module seems to come from."""
-        return str(self.path)
-
-    def get_data(self, path: str) -> bytes:
-        """Return the source; there is no compiled file."""
-        if path != str(self.path):
-            raise OSError(path)
-        return self.source.encode()
+    in_function: bool
 
 
 def main() -> None:
@@ -146,7 +125,7 @@ def main() -> None:
     sys.path.append(str(chosen.cosmic_ray))
     chosen.work.mkdir(parents=True, exist_ok=True)
     if not chosen.list:
-        _prepare()
+        prepare()
     body, survivors = [], []
     for name in chosen.modules:
         mutants = list(_mutants(ROOT / "screening" / f"{name}.py"))
@@ -164,30 +143,13 @@ def main() -> None:
         _report(body, survivors, chosen.modules == list(TESTS))
 
 
-def _prepare() -> None:
-    """Import what mutants do not change, so that their processes need not."""
-    os.environ |= {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-    sys.path[:0] = [str(ROOT / "tests" / "support")]
-    os.chdir(ROOT)
-    import hypothesis
-    import torch
-
-    torch.set_num_threads(1)
-    hypothesis.settings.register_profile("mutation", derandomize=True, database=None, deadline=None)
-    for module in ("pytest", "typer.testing", "scipy.stats", "pandas", "softlyte.models.predictor"):
-        importlib.import_module(module)
-    for path in sorted((ROOT / "screening").glob("*.py")):
-        if path.stem not in ("__init__", "cluster"):
-            importlib.import_module(f"{PACKAGE}.{path.stem}")
-
-
 def _mutants(path: Path) -> Iterator[Mutant]:
     """Yield every mutant whose meaning differs: one that only changes an annotation does not."""
     from cosmic_ray.mutating import mutate_code
     from cosmic_ray.operators.provider import OperatorProvider
 
     source = path.read_text(encoding="utf-8")
-    meaning = _meaning(source)
+    meaning, frame = _meaning(source), _meaning(source, bodies=False)
     provider = OperatorProvider()
     alike = Counter[tuple[str, ...]]()
     for operator in OPERATORS:
@@ -200,12 +162,13 @@ def _mutants(path: Path) -> Iterator[Mutant]:
                 before, after, line = _difference(source, changed)
                 alike[operator, before, after] += 1
                 key = f"{operator}|{before}|{after}|{alike[operator, before, after]}"
-                yield Mutant(key, before, after, line, changed)
+                outside = _meaning(changed, bodies=False) != frame
+                yield Mutant(key, before, after, line, changed, not outside)
             number += 1
 
 
-def _meaning(source: str) -> str | None:
-    """Return the syntax without docstrings and annotations, None if it is no Python."""
+def _meaning(source: str, bodies: bool = True) -> str | None:
+    """Return the syntax without annotations and, if wanted, without functions' bodies; None if it is none."""
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -215,6 +178,8 @@ def _meaning(source: str) -> str | None:
             node.annotation = ast.Constant(0)
         elif isinstance(node, ast.FunctionDef):
             node.returns = None
+            if not bodies:
+                node.body = []
     return ast.dump(tree)
 
 
@@ -239,79 +204,26 @@ def _sample(mutants: Sequence[Mutant], most: int) -> list[Mutant]:
 
 def _judged(name: str, mutants: Sequence[Mutant], log: Path, again: bool) -> dict[str, str]:
     """Return "killed", "timeout" or "survived" for each mutant by key; what is in the log is not tried."""
-    path = ROOT / "screening" / f"{name}.py"
-    source = path.read_text(encoding="utf-8")
     known = {}
     if log.is_file():
         lines = (json.loads(line) for line in log.read_text().splitlines())
         known = {line["key"]: line["outcome"] for line in lines}
         known = {key: found for key, found in known.items() if found != "survived" or not again}
-    outcome = {}
-    start = time.perf_counter()
-    limit_s = 600.0
+    tests = [f"tests/{test}" for test in TESTS[name]]
+    words = [*WORDS, *tests, *(("-k", CHOSEN[name]) if name in CHOSEN else ())]
+
+    def judge(run: Mutation) -> None:
+        for mutant in mutants:
+            if mutant.key not in known:
+                begun = time.perf_counter()
+                known[mutant.key] = run.outcome(mutant.source, mutant.in_function, words)
+                line = {"key": mutant.key, "line": mutant.line, "outcome": known[mutant.key]}
+                with log.open("a") as handle:
+                    handle.write(json.dumps(line | {"seconds": round(time.perf_counter() - begun, 2)}) + "\n")
+
     if any(mutant.key not in known for mutant in mutants):
-        if _tested(name, path, source, limit_s) != "survived":
-            raise SystemExit(f"the tests of {name} fail without any change")
-        limit_s = 5 * (time.perf_counter() - start) + 10
-    for mutant in mutants:
-        if mutant.key not in known:
-            begun = time.perf_counter()
-            known[mutant.key] = _tested(name, path, mutant.source, limit_s)
-            line = {"key": mutant.key, "line": mutant.line, "outcome": known[mutant.key]}
-            with log.open("a") as handle:
-                handle.write(json.dumps(line | {"seconds": round(time.perf_counter() - begun, 2)}) + "\n")
-        outcome[mutant.key] = known[mutant.key]
-    return outcome
-
-
-def _tested(name: str, path: Path, source: str, limit_s: float) -> str:
-    """Run the tests of a module with a source in a process of its own."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            os.setsid()
-            code = _run(name, path, source)
-        finally:
-            os._exit(code)
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return "survived" if os.waitstatus_to_exitcode(status) == 0 else "killed"
-        time.sleep(0.02)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return "timeout"
-
-
-def _run(name: str, path: Path, source: str) -> int:
-    import pytest
-
-    full = f"{PACKAGE}.{name}"
-    sys.meta_path.insert(0, MutatedModule(full, path, source))
-    for module in _dependants(name):
-        sys.modules.pop(module, None)
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 1)
-    os.dup2(silent, 2)
-    words = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "--hypothesis-profile=mutation"]
-    return int(pytest.main([*words, *(f"tests/{test}" for test in TESTS[name])]))
-
-
-def _dependants(name: str) -> set[str]:
-    """Return the module and all loaded modules of ours that import it, directly or not."""
-    imported = {
-        module: set(re.findall(r"^\s*(?:from|import) (softlyte[\w.]*)", Path(file).read_text(), re.MULTILINE))
-        for module, loaded in list(sys.modules.items())
-        if module.startswith("softlyte") and (file := getattr(loaded, "__file__", None)) is not None
-    }
-    found = {f"{PACKAGE}.{name}"}
-    while True:
-        more = {module for module, names in imported.items() if names & found} | found
-        if more == found:
-            return found
-        found = more
+        pytest.main([*PLUGINS, *words], plugins=[Mutation(name, judge)])
+    return {mutant.key: known[mutant.key] for mutant in mutants}
 
 
 def _report(body: list[list[str]], survivors: list[tuple[str, Mutant]], whole: bool) -> None:

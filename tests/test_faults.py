@@ -120,7 +120,7 @@ def test_a_full_disk_is_named_by_every_verb_that_writes(
     small_disk: Path, tmp_path: Path, tiny_weights: Path
 ) -> None:
     mine = tmp_path / "mine.csv"
-    mine.write_text("formula,phase,sigma (mS/cm)\nLi3YCl6,crystal,0.5\n")
+    mine.write_text("formula,phase,sigma (mS/cm),source\nLi3YCl6,crystal,0.5,x\n")
     config = tmp_path / "train.toml"
     config.write_text("[ensemble]\nmembers = 4\nprocesses = 1\n[data]\nfolds = 2\n")
     fill(small_disk, 0)
@@ -177,7 +177,7 @@ def test_a_read_only_folder_is_named_before_the_work(
     monkeypatch.setattr(Predictor, "predict", worked)
     monkeypatch.setattr(verify_file, "place_on_hull", worked)
     mine, config = tmp_path / "mine.csv", tmp_path / "train.toml"
-    mine.write_text("formula,phase,sigma (mS/cm)\nLi3YCl6,crystal,0.5\n")
+    mine.write_text("formula,phase,sigma (mS/cm),source\nLi3YCl6,crystal,0.5,x\n")
     config.write_text("[tune.space]\nnetwork.width = {choices = [8, 16]}\n")
     weights = ("--weights", tiny_weights)
     for words in (
