@@ -67,8 +67,9 @@ def test_no_solid_leaves_the_physical_range(k, g):
 
 
 def test_moduli_that_no_solid_has_are_refused():
-    with pytest.raises(ValueError, match="must be positive"):
-        mechanics(np.array([1.0, 0.0]), np.array([1.0, 1.0]))
+    for k, g in (([1.0, 0.0], [1.0, 1.0]), ([1.0, 1.0], [1.0, 0.0]), ([1.0], [-0.5]), ([-0.5], [1.0])):
+        with pytest.raises(ValueError, match="must be positive"):
+            mechanics(np.array(k), np.array(g))
 
 
 def test_contact_by_hand():
@@ -103,11 +104,18 @@ def test_contact_must_be_a_fraction(fraction):
         check_fraction(fraction)
 
 
+@pytest.mark.parametrize("fraction", [1e-9, 0.1, 0.999])
+def test_a_fraction_is_given_back(fraction):
+    assert check_fraction(fraction) == fraction
+
+
 def test_yield_and_copper_stress_by_hand():
     # K = 0.454 + 0.41 * 0.3 = 0.577; (pi * 0.577 * 1 / 40)^2 * 10 um.
     assert yield_interference_um(1.0, 20.0, 0.3, 10.0) == pytest.approx((np.pi * 0.577 / 40) ** 2 * 10)
     # r = t: 3 * 8 / (2 * 7) - 0.34/0.66 = 1.7143 - 0.5152; times 0.024 * 120 / 0.66.
     assert copper_interface_stress_gpa(0.024, 1.0, 1.0, 120.0, 0.34) == pytest.approx(5.232, abs=0.002)
+    # r = 2, t = 1: 3 * 27 / (2 * 19) - 0.34/0.66 = 2.1316 - 0.5152.
+    assert copper_interface_stress_gpa(0.024, 2.0, 1.0, 120.0, 0.34) == pytest.approx(7.053, abs=0.002)
 
 
 def predicted(k, g, sd=0.1, correlation=0.6, members=3):
@@ -134,6 +142,8 @@ def test_k_and_g_are_drawn_with_their_correlation(correlation):
     k, g = draw_moduli(p["bulk_modulus_gpa"], p["shear_modulus_gpa"], p.modulus_correlation, z)
     assert np.corrcoef(np.log(k[0, :, 0]), np.log(g[0, :, 0]))[0, 1] == pytest.approx(correlation, abs=0.02)
     assert np.log10(g[0, :, 0]).std() == pytest.approx(0.15, rel=0.02)
+    assert np.median(k, axis=1)[0] == pytest.approx([30.0, 5.0], rel=0.01)
+    assert np.median(g, axis=1)[0] == pytest.approx([10.0, 3.0], rel=0.01)
 
 
 def test_intervals_agree_with_a_large_sample():
