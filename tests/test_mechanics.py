@@ -23,7 +23,7 @@ from softlyte.screening.contact import (
 from softlyte.screening.decision import assess
 from softlyte.screening.mechanics import draw_moduli, mechanics, moduli_from_youngs
 from softlyte.screening.parameters import Parameter, parameter, replaced
-from softlyte.screening.sampled import SAMPLED_COLUMNS, sampled_columns
+from softlyte.screening.sampled import SAMPLED_COLUMNS, draw_solid, sampled_columns
 
 positive = st.floats(0.1, 300.0)
 
@@ -192,6 +192,45 @@ def test_a_row_does_not_depend_on_its_neighbours(rows):
         np.testing.assert_allclose(
             [v[-1] for v in values], [v[0] for v in sampled_columns(alone, draws=8)[name]], err_msg=name
         )
+
+
+def test_draws_of_the_hardness_follow_the_form_and_its_offset():
+    p, z = predicted([30.0, 5.0], [10.0, 3.0]), np.zeros((3, 2, 9))
+    z[:, 1, 2] = 1.5  # the third number is that of the form
+    drawn = draw_solid(p, z)
+    form = parameter("hardness_tian_log10_offset")
+    bare = mechanics(np.array([30.0, 5.0]), np.array([10.0, 3.0])).hardness_tian_gpa
+    assert drawn.hardness_gpa[0, 0] == pytest.approx(bare * 10**form.value)
+    assert drawn.hardness_gpa[2, 1] == pytest.approx(bare * 10 ** (form.value + 1.5 * form.sd))
+    assert drawn.bulk_gpa[1] == pytest.approx(np.array([[30.0, 5.0]] * 2))
+
+
+@pytest.mark.parametrize(("transition_k", "flows"), [(297.5, True), (298.0, True), (298.3, False)])
+def test_a_glass_flows_from_its_transition_on(transition_k, flows):
+    given = {"glass_transition_k": PropertyPrediction(np.full((3, 1), transition_k), np.full((3, 1), 1e-6))}
+    glass = assess(
+        Compositions.from_formulas(["LiAlCl4"]), np.ones(1, np.uint8), predicted([30.0], [10.0]), given
+    )
+    kept = sampled_columns(glass)["conductivity_kept"][0][0]
+    assert (kept == 1.0) == flows
+    assert (sampled_columns(glass)["acting_modulus_gpa"][0][0] < 2.0) == flows
+
+
+@pytest.mark.parametrize(("shear", "least", "most"), [(12.7, 0.0, 0.7), (12.0, None, None)])
+def test_the_chen_form_is_shown_where_its_median_is_positive(shear, least, most):
+    """2 (k^2 G)^0.585 - 3 of K = 30 GPa: 0.24 GPa at G = 12.7, -0.07 GPa at G = 12."""
+    one = assess(
+        Compositions.from_formulas(["Li3YCl6"]), np.zeros(1, np.uint8), predicted([30.0], [shear], 0.02)
+    )
+    bare = float(mechanics(30.0, shear).hardness_chen_gpa)
+    median, low, high = (v[0] for v in sampled_columns(one)["hardness_chen_gpa"])
+    if least is None:
+        assert -1 < bare < 0
+        assert np.isnan([median, low, high]).all()
+    else:
+        assert 0 < bare < 0.5
+        assert low == least
+        assert 0 < median < most
 
 
 def test_parameters_are_named_and_can_be_replaced():
