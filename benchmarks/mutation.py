@@ -48,7 +48,6 @@ TESTS: dict[str, tuple[str, ...]] = {
     "ranking": ("test_ranking.py",),
     "transport": ("test_cost.py",),
     "linear_programme": ("test_recipes.py",),
-    "cost": ("test_cost.py", "test_costing.py"),
 }
 """Module of softlyte.screening -> what it is tested by, the quickest first."""
 
@@ -119,7 +118,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--modules", nargs="*", default=list(TESTS), help="only these; writes no section")
     parser.add_argument("--most", type=int, default=MOST)
-    parser.add_argument("--again", action="store_true", help="try what survived once more: tests were added")
+    parser.add_argument("--again", action="store_true", help="try survivors without a reason once more")
     parser.add_argument("--list", action="store_true", help="count the mutants, try none")
     chosen = parser.parse_args()
     sys.path.append(str(chosen.cosmic_ray))
@@ -208,7 +207,11 @@ def _judged(name: str, mutants: Sequence[Mutant], log: Path, again: bool) -> dic
     if log.is_file():
         lines = (json.loads(line) for line in log.read_text().splitlines())
         known = {line["key"]: line["outcome"] for line in lines}
-        known = {key: found for key, found in known.items() if found != "survived" or not again}
+        if again:
+            why = _explanations()
+            for mutant in mutants:
+                if known.get(mutant.key) == "survived" and not _reason(mutant, name, why):
+                    del known[mutant.key]
     tests = [f"tests/{test}" for test in TESTS[name]]
     words = [*WORDS, *tests, *(("-k", CHOSEN[name]) if name in CHOSEN else ())]
 
@@ -227,13 +230,10 @@ def _judged(name: str, mutants: Sequence[Mutant], log: Path, again: bool) -> dic
 
 
 def _report(body: list[list[str]], survivors: list[tuple[str, Mutant]], whole: bool) -> None:
-    why = {}
-    if SURVIVORS.is_file():
-        listed = tomllib.loads(SURVIVORS.read_text(encoding="utf-8"))["survivor"]
-        why = {(entry["module"], entry["before"], entry["after"]): entry["why"] for entry in listed}
+    why = _explanations()
     lines = []
     for name, mutant in survivors:
-        reason = why.get((name, mutant.before, mutant.after), "")
+        reason = _reason(mutant, name, why)
         if not reason:
             print(f"SURVIVED {name}:{mutant.line}  {mutant.before}  ->  {mutant.after}")
         lines.append(
@@ -254,6 +254,20 @@ def _report(body: list[list[str]], survivors: list[tuple[str, Mutant]], whole: b
     print(text)
     if whole:
         write_section("mutation", text)
+
+
+def _explanations() -> list[dict[str, str]]:
+    found: list[dict[str, str]] = tomllib.loads(SURVIVORS.read_text(encoding="utf-8"))["survivor"]
+    return found
+
+
+def _reason(mutant: Mutant, module: str, why: list[dict[str, str]]) -> str:
+    """Return why a mutant may survive: by its line, and by what became of it where that is stated."""
+    for entry in why:
+        same = entry.get("module", module) == module and entry["before"] == mutant.before
+        if same and entry.get("after", mutant.after) == mutant.after:
+            return entry["why"]
+    return ""
 
 
 def _cell(text: str) -> str:

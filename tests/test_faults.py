@@ -159,7 +159,7 @@ def test_a_full_disk_in_the_middle_of_a_training_is_a_sentence(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "log/metrics.csv")
 
-    monkeypatch.setattr(train_file, "fit_members", full)
+    monkeypatch.setattr(train_file, "rows_of", full)
     config = tmp_path / "train.toml"
     config.write_text("[ensemble]\nmembers = 4\nprocesses = 1\n[data]\nfolds = 2\n")
     said = command("train", config, "--out", tmp_path / "out", "--device", "cpu")
@@ -381,7 +381,7 @@ def test_without_a_gpu_every_verb_that_could_use_one_says_so(
     ):
         said = command(*words, "--device", "cuda")
         assert "no CUDA device is available; use --device cpu or auto" in said
-    assert not any((tmp_path / name).exists() for name in ("screen", "train", "tune"))
+    assert not [path for name in ("screen", "train", "tune") for path in (tmp_path / name).rglob("*.json")]
 
 
 def test_a_screening_that_was_begun_on_a_gpu_is_not_mixed_with_a_cpu(

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import numpy as np
-from distributed.utils import parse_bytes
+from dask.utils import parse_bytes
 
 from softlyte.models.predictor import Predictor
 
