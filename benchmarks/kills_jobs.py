@@ -1,6 +1,6 @@
 """Trainings, searches, verifications and builds killed at random moments; writes a section of RESULTS.md.
 
-python -m benchmarks.kills_jobs
+python -m benchmarks.kills_jobs --work WORK
 
 Beside the screenings of `benchmarks.kills`. Each call of `softlyte train`, `tune`, `verify` and `data build`
 runs in a process of its own, is ended with SIGKILL after a random time (seeded) and called again with the
@@ -133,16 +133,22 @@ def main() -> None:
     """Kill, resume and compare."""
     parser = argparse.ArgumentParser(description="long jobs killed at random moments")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--verbs", nargs="*", default=list(KILLS), help="only these; writes no section")
+    parser.add_argument("--work", type=Path, required=True, help="keeps what was measured, a line a verb")
+    parser.add_argument("--verbs", nargs="*", default=list(KILLS), help="only these; the others are kept")
     parser.add_argument("--kills", type=int, help="of each verb; writes no section")
     chosen = parser.parse_args()
-    body = []
+    chosen.work.mkdir(parents=True, exist_ok=True)
+    log = chosen.work / "verbs.jsonl"
+    rows = dict(map(json.loads, log.read_text().splitlines())) if log.is_file() else {}
     with tempfile.TemporaryDirectory() as folder:
         for job in _jobs(Path(folder)):
             if job.verb in chosen.verbs:
                 count = KILLS[job.verb] if chosen.kills is None else chosen.kills
-                body.append(_tried(job, Path(folder) / job.verb.replace(" ", "-"), count, chosen.seed))
-                print(*body[-1], sep="  ", flush=True)
+                rows[job.verb] = _tried(job, Path(folder) / job.verb.replace(" ", "-"), count, chosen.seed)
+                print(*rows[job.verb], sep="  ", flush=True)
+                with log.open("a") as handle:
+                    handle.write(json.dumps([job.verb, rows[job.verb]]) + "\n")
+    body = [rows[verb] for verb in KILLS if verb in rows]
     total, same = (sum(int(row[column]) for row in body) for column in (1, 5))
     head = ["verb", "kills", "undisturbed, s", "killed after, s", "files whole", "results the same"]
     text = (
@@ -154,7 +160,7 @@ def main() -> None:
         + markdown_table(head, body)
     )
     print(text)
-    if chosen.verbs == list(KILLS) and chosen.kills is None and same == total:
+    if total == sum(KILLS.values()) and len(body) == len(KILLS):
         write_section("kills-jobs", text)
 
 

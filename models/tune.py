@@ -333,7 +333,10 @@ def _judge(
     seen = [
         tuple(other.user_attrs[name])
         for other in study.get_trials(deepcopy=False)
-        if name in other.user_attrs and other.number != trial.number
+        # One whose process died is tried again: it would count twice.
+        if name in other.user_attrs
+        and other.number != trial.number
+        and other.state != optuna.trial.TrialState.FAIL
     ]
     if not keep_going(own, seen, search.tuning.reduction):
         print(

@@ -183,6 +183,10 @@ def test_a_right_hand_side_that_needs_another_column_gets_it():
     mixed = wanted * np.array([[1e6], [1e-6], [1.0], [1e-9]])
     found = cheapest_amounts(matrix, costs, mixed)
     np.testing.assert_allclose(found @ matrix.T, mixed, rtol=1e-9)
+    # One that nothing makes, first, stops no other.
+    first = cheapest_amounts(matrix, costs, np.concatenate([[[-1.0, 0.0]], wanted]))
+    assert np.isnan(first[0]).all()
+    np.testing.assert_allclose(first[1:], expected, atol=1e-12)
     # Together cheaper: one of the third column in place of one of each.
     np.testing.assert_allclose(
         cheapest_amounts(matrix, np.array([2.0, 2.0, 3.0]), np.array([[1.0, 3.0]])),
