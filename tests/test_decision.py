@@ -572,6 +572,8 @@ def test_a_melt_that_flows_still_needs_some_pressure():
     for limit in (10**flow.value, 10 ** (flow.value - flow.sd)):
         wanted = targets(("stack_pressure_mpa", "<", limit), ("conductivity_kept", ">", 0.5))
         expected = norm.cdf((np.log10(limit) - flow.value) / flow.sd)
+        drawn = shared_probability(judged, wanted.target)
+        assert drawn == pytest.approx(np.full((2, 3), expected), rel=1e-6)
         assert joint_probability(judged, wanted) == pytest.approx([expected] * 3, rel=1e-6)
 
 

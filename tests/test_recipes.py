@@ -187,12 +187,13 @@ def test_a_right_hand_side_that_needs_another_column_gets_it():
     first = cheapest_amounts(matrix, costs, np.concatenate([[[-1.0, 0.0]], wanted]))
     assert np.isnan(first[0]).all()
     np.testing.assert_allclose(first[1:], expected, atol=1e-12)
-    # Together cheaper: one of the third column in place of one of each.
-    np.testing.assert_allclose(
-        cheapest_amounts(matrix, np.array([2.0, 2.0, 3.0]), np.array([[1.0, 3.0]])),
-        [[0.0, 2.0, 1.0]],
-        atol=1e-12,
-    )
+    # Together cheaper: one of the third column in place of one of each; what makes the first right-hand side
+    # would have to be taken away from the second.
+    for size in (1e-9, 1.0, 1e6):
+        found = cheapest_amounts(matrix, np.array([2.0, 2.0, 3.0]), np.array([[1.0, 3.0], [3.0, 1.0]]) * size)
+        np.testing.assert_allclose(
+            found, np.array([[0.0, 2.0, 1.0], [2.0, 0.0, 1.0]]) * size, atol=1e-11 * size
+        )
 
 
 def test_rows_of_one_system_share_their_solution_and_agree_with_single_rows():
