@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from softlyte.datasets.columns import COLUMNS
+from softlyte.datasets.documents import DocumentError, read_yaml
 from softlyte.datasets.errors import UserError
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -122,10 +122,10 @@ class TableCard(_Frozen):
 def read_card(path: Path) -> TableCard:
     """Read one YAML card; raises CardError naming the file, the field and the problem."""
     try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        fields = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CardError(f"the card {path} is missing; write one like its neighbours") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, DocumentError) as error:
         raise CardError(f"the card {path} is not readable YAML: {error}") from error
     try:
         card = TableCard.model_validate(fields)

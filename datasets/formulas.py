@@ -198,7 +198,9 @@ def _parse(text: str) -> tuple[list[int], list[float]]:
     try:
         composition = Composition(text.strip(), strict=True)
     except Exception as error:  # pymatgen raises several unrelated types
-        raise FormulaError(f"the formula {text!r} cannot be read ({error}); {remedy}") from error
+        # Bytes of the formula that are no UTF-8 could not be written into any file of results.
+        said = str(error).encode("utf-8", "backslashreplace").decode("utf-8")
+        raise FormulaError(f"the formula {text!r} cannot be read ({said}); {remedy}") from error
     pairs = sorted((e.Z, n) for e, n in composition.items() if n > 0)
     if not pairs:
         raise FormulaError(f"the formula {text!r} holds no atoms; {remedy}")

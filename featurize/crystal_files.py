@@ -7,7 +7,6 @@ process that dies over a file takes only that file with it.
 from __future__ import annotations
 
 import gzip
-import json
 import multiprocessing
 import warnings
 import zlib
@@ -24,6 +23,7 @@ from pymatgen.core import Structure
 from pymatgen.io.cif import CifParser
 from pymatgen.io.vasp import Poscar
 
+from softlyte.datasets.documents import read_json
 from softlyte.featurize.crystals import OCCUPANCY_TOLERANCE, CrystalError, Crystals
 
 Format = Literal["cif", "poscar", "json"]
@@ -281,7 +281,7 @@ def _from_poscar(text: str) -> list[Structure | str]:
 
 
 def _from_json(text: str) -> list[Structure | str]:
-    document = json.loads(text)
+    document = read_json(text)
     found: list[Structure | str] = []
     for entry in document if isinstance(document, list) else [document]:
         if not isinstance(entry, dict) or "lattice" not in entry or "sites" not in entry:

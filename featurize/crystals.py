@@ -25,6 +25,9 @@ OCCUPANCY_TOLERANCE = 0.02
 """Occupancies of one place may sum to 1 plus this: published thirds are rounded."""
 
 _VOLUMES_ANGSTROM3 = (1.0, 1000.0)  # an atom has between these, from dense hydrides to rare gases and more
+_FAR = 2.0  # fractional coordinates up to this are kept as they are written
+_LONGEST_ANGSTROM = 1000.0  # of a lattice vector
+_FLATTEST_ANGSTROM = 0.5  # between opposite faces of a cell
 _EVERY_DIRECTION = np.ones(3, dtype=np.int64)
 
 
@@ -100,7 +103,9 @@ class Crystals:
                     raise CrystalError(f"{species} is no element up to lawrencium; replace or remove it")
                 element.append(int(species.Z))
                 occupancy.append(amount)
-            fractional.append(position)
+            # A coordinate many cells away means the one in its cell, and would make a search reach there.
+            far = np.isfinite(position).all() and np.abs(position).max() > _FAR
+            fractional.append(position - np.floor(position) if far else position)
             counts.append(len(present))
         if not fractional:
             raise CrystalError("it holds no atoms; give a structure with sites")
@@ -220,6 +225,13 @@ def _require_possible(crystal: Crystals) -> None:
         raise CrystalError(
             f"its cell gives each atom {volume / atoms:.3g} Å3, outside {low:g} to {high:g}; check the units "
             "of the lattice and that it is a bulk crystal"
+        )
+    lengths = np.linalg.norm(crystal.lattice[0], axis=1)
+    # Between opposite faces lie the inverse lengths of the reciprocal vectors.
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(crystal.lattice[0]), axis=0)
+    if lengths.max() > _LONGEST_ANGSTROM or heights.min() < _FLATTEST_ANGSTROM:
+        raise CrystalError(
+            f"its cell is {lengths.max():.3g} Å long and {heights.min():.3g} Å thin; give a reduced cell"
         )
     over = np.flatnonzero(occupied > 1.0 + OCCUPANCY_TOLERANCE)
     if len(over):

@@ -6,7 +6,6 @@ is one), and JSON with pymatgen entries (total energies), as `mp_api`, `pymatgen
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pyarrow import ArrowException
 
+from softlyte.datasets.documents import DocumentError, read_json
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import Compositions, FormulaError, symbols
 from softlyte.featurize.functionals import FunctionalError, functional_of
@@ -29,6 +29,9 @@ Array = NDArray[np.float64]
 
 CSV_COLUMNS = ("formula", "formation_energy_ev_atom", "functional")
 """Columns that a CSV or Parquet file of entries needs; others are ignored."""
+
+LARGEST = 1e6
+"""A number of eV or of atoms beyond this is a slip."""
 
 LOWEST_EV_ATOM, HIGHEST_EV_ATOM = -6.0, 5.0
 """eV/atom; no solid is bound more strongly than -5 (fluorides of f elements): more is another unit."""
@@ -83,8 +86,8 @@ def read_entries(path: Path | str) -> PhaseEntries:
     if path.suffix.lower() != ".json":
         return _from_csv(text, path.name)
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
+        content = read_json(text)
+    except DocumentError as error:
         raise EntriesError(f"the file {path} is not valid JSON ({error}); write it again") from error
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
         raise EntriesError(f"the file {path} holds no list of entries; write [entry.as_dict(), ...]")
@@ -152,6 +155,7 @@ def entries_from_total_energies(entries: Sequence[Mapping[str, Any]], name: str)
         formula, totals[number] = _total_energy(entry, f"{name}, entry {number + 1}")
         formulas.append(formula)
         parameters = entry.get("parameters") or {}
+        parameters = parameters if isinstance(parameters, dict) else {}
         kinds.append(str(parameters.get("run_type") or parameters.get("functional") or ""))
     functional = _one_functional(kinds, name)
     compositions = _parse(formulas, name)
@@ -174,11 +178,13 @@ def entries_from_total_energies(entries: Sequence[Mapping[str, Any]], name: str)
 def _total_energy(entry: Mapping[str, Any], place: str) -> tuple[str, float]:
     """Return formula and corrected energy in eV of one entry."""
     composition, energy = entry.get("composition"), entry.get("energy")
-    if not isinstance(composition, dict) or not isinstance(energy, int | float):
+    if not isinstance(composition, dict) or not all(map(_is_number, (energy, *composition.values()))):
         raise EntriesError(f"{place}: no composition or no energy; write ComputedEntry.as_dict()")
     correction = entry.get("correction")
-    if not isinstance(correction, int | float):
+    if not _is_number(correction):
         adjustments = entry.get("energy_adjustments") or []
+        if not isinstance(adjustments, list):
+            raise EntriesError(f"{place}: its energy adjustments are no list; write ComputedEntry.as_dict()")
         correction = sum(_adjustment(a, place) for a in adjustments)
     formula = "".join(f"{element}{amount:g}" for element, amount in composition.items())
     return formula, float(energy) + float(correction)
@@ -186,14 +192,21 @@ def _total_energy(entry: Mapping[str, Any], place: str) -> tuple[str, float]:
 
 def _adjustment(adjustment: Mapping[str, Any], place: str) -> float:
     """Return one correction of an entry in eV, as pymatgen's EnergyAdjustment classes count it."""
-    if "value" in adjustment:
-        return float(adjustment["value"])
-    if "adj_per_atom" in adjustment:
-        return float(adjustment["adj_per_atom"]) * float(adjustment["n_atoms"])
-    kind = adjustment.get("@class", "without a class")
+    known = adjustment if isinstance(adjustment, dict) else {}
+    if _is_number(known.get("value")):
+        return float(known["value"])
+    if _is_number(known.get("adj_per_atom")) and _is_number(known.get("n_atoms")):
+        return float(known["adj_per_atom"]) * float(known["n_atoms"])
+    kind = known.get("@class", "without a class")
     raise EntriesError(
         f"{place}: an energy adjustment {kind} that is not understood; give corrected energies"
     )
+
+
+def _is_number(value: object) -> bool:
+    """Tell whether a JSON value is a number that an energy in eV or an amount can be."""
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return plain and -LARGEST <= value <= LARGEST  # type: ignore[operator]
 
 
 def _one_functional(names: Iterable[str], place: str) -> str:

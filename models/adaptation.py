@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from softlyte.datasets.columns import INTERVAL_LEVEL, PHASES
+from softlyte.datasets.documents import read_json
 from softlyte.datasets.formulas import Compositions
 from softlyte.datasets.own.store import default_folder, load_own, state_sha256
 from softlyte.datasets.writing import write_bytes
@@ -359,10 +360,10 @@ def load_adaptation(folder: Path, weights_sha256: str) -> Adaptation | None:
             raise CheckpointError(f"{path} is missing beside {TENSORS}; adapt again")
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path.read_text(encoding="utf-8"))
         version, checksum = content["format_version"], content["tensors_sha256"]
         layers, base = content["layers"], content["weights_sha256"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is not readable ({error}); adapt again") from error
     if version not in READABLE:
         raise CheckpointError(f"{path} has format version {version!r}, not {FORMAT_VERSION}; adapt again")

@@ -76,13 +76,22 @@ class Calibration:
 
     @classmethod
     def from_card(cls, card: dict[str, Any]) -> Calibration:
-        """Read what to_card wrote."""
-        return cls(
+        """Read what to_card wrote; raises ValueError where the numbers do not fit the tasks."""
+        read = cls(
             np.array(card["scale"], float),
             np.array(card["rows"], int),
             np.array(card["disagreement"], float),
             float(card["modulus_correlation"]),
         )
+        shape = (len(PHASES), len(FAMILIES), len(TASKS) + 1)
+        found = (read.scale.shape, read.rows.shape, read.disagreement.shape)
+        if found != (shape, shape, (len(PHASES), len(_QUANTILES))):
+            raise ValueError(f"calibration has the shapes {found}")
+        if not (np.isfinite(read.scale).all() and (read.scale > 0).all()):
+            raise ValueError("calibration has factors that are not positive numbers")
+        if not (np.isfinite(read.disagreement).all() and abs(read.modulus_correlation) <= 1):
+            raise ValueError("calibration has a correlation or quantiles that are none")
+        return read
 
 
 def unbiased(member_mean: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,21 +1,38 @@
-"""Lightning callbacks of a fit: the time limit and what a finished stage leaves behind."""
+"""What a fit adds to Lightning: the time limit, checkpoints that are whole, what a finished stage leaves."""
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from softlyte.datasets.errors import UserError
+from softlyte.datasets.writing import write_bytes
 from softlyte.models.checkpoint import save_state
 
 
 class RankError(UserError):
     """Processes that train together disagree; the message names the folder and the remedy."""
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes each checkpoint whole or not at all, whatever file system the temporary folder is on.
+
+    Lightning itself writes into the temporary folder of the machine and copies from there.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint beside its place, flush it to disk and rename it."""
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_bytes(Path(path), buffer.getvalue())
 
 
 class StopInTime(Callback):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +12,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from softlyte.datasets.documents import DocumentError, read_json
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.writing import write_bytes
 
@@ -45,10 +45,8 @@ def file_sha256(path: Path) -> str:
 
 
 def save_state(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Write tensors to a safetensors file, atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, temporary)
-    temporary.replace(path)
+    """Write tensors to a safetensors file, whole or not at all."""
+    write_bytes(path, save({k: v.detach().cpu().contiguous() for k, v in state.items()}))
 
 
 def save_checkpoint(folder: Path, card: dict[str, Any], members: Sequence[Mapping[str, Tensor]]) -> None:
@@ -98,10 +96,10 @@ def load_checkpoint(folder: Path | None = None) -> Checkpoint:
     folder = PRETRAINED if folder is None else Path(folder)
     card_path, weights_path = folder / CARD, folder / WEIGHTS
     try:
-        card = json.loads(card_path.read_text(encoding="utf-8"))
+        card = read_json(card_path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(f"there is no {card_path}; give a folder written by `softlyte train`") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, UnicodeDecodeError, DocumentError) as error:
         raise CheckpointError(f"{card_path} is not readable JSON ({error}); copy it again") from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise CheckpointError(f"{card_path} is not a Softlyte ensemble; give a folder from `softlyte train`")

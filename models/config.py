@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from softlyte.datasets.documents import DocumentError, read_json, read_toml
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.own.store import load_own, state_sha256
 from softlyte.models.distillation import DISTILLED
@@ -254,10 +253,10 @@ def read_document(path: Path) -> dict[str, Any]:
     """Read a TOML or JSON file as it stands; raises ConfigError if it is missing or unreadable."""
     try:
         text = path.read_text(encoding="utf-8")
-        raw = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        raw = read_json(text) if path.suffix == ".json" else read_toml(text)
     except FileNotFoundError:
         raise ConfigError(f"there is no file {path}; give the path of a training TOML") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, DocumentError) as error:
         kind = "JSON" if path.suffix == ".json" else "TOML"
         raise ConfigError(f"{path} is not readable {kind} ({error}); correct the file") from error
     if not isinstance(raw, dict):

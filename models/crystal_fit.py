@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 
 from softlyte.featurize.crystal_batch import CrystalBatch
 from softlyte.models.batches import StageData
-from softlyte.models.callbacks import EpochLines, FinishedStage, StopInTime
+from softlyte.models.callbacks import EpochLines, FinishedStage, StopInTime, WholeCheckpoints
 from softlyte.models.checkpoint import check_resumable, load_state, load_strictly
 from softlyte.models.config import FitConfig
 from softlyte.models.crystal_config import CrystalStageConfig, CrystalTrainingConfig
@@ -219,7 +219,7 @@ def _run_stage(
     trainer = lightning.Trainer(
         accelerator="gpu" if accelerator == "cuda" else "cpu",
         devices=1,
-        plugins=[LightningEnvironment()],
+        plugins=[LightningEnvironment(), WholeCheckpoints()],
         precision=fit.precision,
         max_epochs=stage.epochs,
         gradient_clip_val=fit.gradient_clip,

@@ -25,7 +25,7 @@ from softlyte.models.crystal_network import crystal_network
 from softlyte.models.crystal_tasks import CRYSTAL_COLUMNS, CRYSTAL_TASKS
 from softlyte.models.evaluation import FEWEST_ROWS, HALOGENS
 from softlyte.models.predictor import choose_device
-from softlyte.models.run_folder import open_run_folder
+from softlyte.models.run_folder import run_folder
 from softlyte.models.training_data import Standardisation
 
 METRICS, OUT_OF_FOLD, ROWS = "metrics.json", "out_of_fold.npz", "rows.json"
@@ -70,7 +70,8 @@ def train_crystals(
         progress: show how it gets on.
 
     Raises:
-        ConfigError: the configuration is not usable, or the folder holds another run.
+        ConfigError: the configuration is not usable, the folder holds another run, or another process works
+            in it.
         TrainingDataError: a table of structures is missing, unreadable or empty.
         DeviceError: CUDA is not there.
     """
@@ -83,7 +84,14 @@ def train_crystals(
         raise ConfigError(
             f"precision {resolved.training.precision} needs CUDA; use 32-true or a machine with a GPU"
         )
-    folder = open_run_folder(Path(out), resolved.model_dump_json(indent=1) + "\n")
+    with run_folder(Path(out), resolved.model_dump_json(indent=1) + "\n") as held:
+        return _trained(resolved, held.path, accelerator, deadline, progress)
+
+
+def _trained(
+    resolved: CrystalTrainingConfig, folder: Path, accelerator: str, deadline: float | None, progress: bool
+) -> CrystalTrainResult:
+    """Train in a folder that this process holds; arguments as for `train_crystals`."""
     data = resolved.structures
     rows = load_crystal_rows(
         data.tables, resolved.graph.featurizer(), data.folds, data.split_seed, data.processes

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from softlyte.datasets.splits import split_by_chemical_system
 from softlyte.models.batches import LabelledRows, StageData
-from softlyte.models.callbacks import EpochLines, FinishedStage, StopInTime
+from softlyte.models.callbacks import EpochLines, FinishedStage, StopInTime, WholeCheckpoints
 from softlyte.models.checkpoint import check_resumable, load_state, load_strictly
 from softlyte.models.config import StageConfig, TrainingConfig
 from softlyte.models.distillation import DISTILLED, with_distilled_rows
@@ -219,7 +219,7 @@ def _run_stage(
         # Processes are spawned from this one, so that a notebook and a batch job start them alike; on one
         # machine only, whatever a queueing system has put into the environment.
         strategy=DDPStrategy(start_method="spawn") if machine.devices > 1 else "auto",
-        plugins=[LightningEnvironment()],
+        plugins=[LightningEnvironment(), WholeCheckpoints()],
         precision=fit.precision,
         max_epochs=stage.epochs,
         gradient_clip_val=fit.gradient_clip,

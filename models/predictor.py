@@ -37,6 +37,9 @@ from softlyte.models.tasks import TASK_NAMES, TASKS, YOUNGS_MODULUS
 BATCH_SIZE = 4096
 """Compositions evaluated at once; larger batches gain nothing on two cores and cost memory."""
 
+MOST_DECADES = 30.0
+"""No property, nor its uncertainty, is further from 1 in its unit than this."""
+
 _TIMED = threading.Lock()
 
 
@@ -88,6 +91,8 @@ class Predictor:
             self.networks.append(network.to(self.device).eval().requires_grad_(False))
         self.mean = np.array(card["standardisation"]["mean"], float)[: len(TASKS)]
         self.sd = np.array(card["standardisation"]["sd"], float)[: len(TASKS)]
+        if self.mean.shape != (len(TASKS),) or self.sd.shape != (len(TASKS),):
+            raise CheckpointError("the card states no unit for some property; copy it again or retrain")
         self.calibration = Calibration.from_card(card["calibration"])
         self.support = Support.from_card(card["support"])
         known = np.zeros(MAX_ATOMIC_NUMBER + 1, bool)
@@ -237,6 +242,7 @@ class Predictor:
         self, compositions: Compositions, phase: NDArray[np.int64], temperature_c: float
     ) -> Predictions:
         member_mean, member_sd = self.raw(compositions, phase, None, temperature_c)
+        _require_possible(member_mean, member_sd)
         unknown = ~self.known_elements[compositions.atomic_numbers] & (compositions.atomic_numbers > 0)
         unseen: NDArray[np.bool_] = np.asarray(unknown.any(axis=1))
         agreement = self.calibration.applicability(mean_disagreement(member_mean, self.sd), phase)
@@ -249,6 +255,18 @@ class Predictor:
             np.where(unseen, 0.0, agreement * support),
             unseen,
             self.calibration.modulus_correlation,
+        )
+
+
+def _require_possible(member_mean: NDArray[np.float64], member_sd: NDArray[np.float64]) -> None:
+    """Raise CheckpointError for predictions, [E, N, T] in transformed units, that no property has."""
+    decades = [task.transform == "log10" for task in TASKS]
+    largest = [np.abs(values[..., decades]).max(initial=0.0) for values in (member_mean, member_sd)]
+    finite = np.isfinite(member_mean).all() and np.isfinite(member_sd).all()
+    if not finite or largest[0] > MOST_DECADES or largest[1] > MOST_DECADES:
+        raise CheckpointError(
+            "the weights predict numbers that no property has: they are damaged or their training diverged; "
+            "copy them again or retrain"
         )
 
 

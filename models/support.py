@@ -104,10 +104,15 @@ class Support:
 
     @classmethod
     def from_card(cls, card: dict[str, Any]) -> Support:
-        """Read what to_card wrote."""
-        return cls(
+        """Read what to_card wrote; raises ValueError where the numbers do not fit the tasks."""
+        shape = (len(PHASES), len(TASKS))
+        read = cls(
             np.array(card["rows"], int), np.array(card["label_sd"], float), np.array(card["repeat_sd"], float)
         )
+        found = (read.rows.shape, read.label_sd.shape, read.repeat_sd.shape)
+        if found != ((*shape, len(ANIONS) + 1), shape, shape[1:]):
+            raise ValueError(f"support has the shapes {found}")
+        return read
 
 
 def _repeat_sd(rows: TrainingRows, targets: NDArray[np.float64]) -> float:

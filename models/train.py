@@ -25,8 +25,9 @@ from softlyte.models.evaluation import calibrate_rows, evaluate
 from softlyte.models.members import EVALUATED, SHIPPED, MemberJob, fit_members, out_of_fold, rows_of
 from softlyte.models.neighbour_layers import NEIGHBOURED, neighbour_layers, neighbour_rows, summary
 from softlyte.models.own_rows import OWN
-from softlyte.models.predictor import DeviceError, calibrated, choose_device
-from softlyte.models.run_folder import RESOLVED, open_run_folder
+from softlyte.models.predictor import DeviceError, choose_device
+from softlyte.models.predictor import calibrated as with_calibration
+from softlyte.models.run_folder import RESOLVED, run_folder
 from softlyte.models.support import Support
 from softlyte.models.tasks import TASK_NAMES
 from softlyte.models.training_data import (
@@ -85,7 +86,8 @@ def train(
             (`training.start`): there is no checkpoint then.
 
     Raises:
-        ConfigError: the configuration is not usable, or the folder holds another run.
+        ConfigError: the configuration is not usable, the folder holds another run, or another process works
+            in it.
         TrainingDataError: the chosen tables hold no label of some property.
         DeviceError: CUDA, or so many GPUs, are not there.
     """
@@ -110,7 +112,20 @@ def train(
         )
     if resolved.training.start is not None:
         check_start(resolved, Path(resolved.training.start))
-    folder = open_run_folder(Path(out), resolved.model_dump_json(indent=1) + "\n")
+    with run_folder(Path(out), resolved.model_dump_json(indent=1) + "\n") as held:
+        return _trained(resolved, held.path, accelerator, max_hours, progress, calibrated)
+
+
+def _trained(
+    resolved: TrainingConfig,
+    folder: Path,
+    accelerator: str,
+    max_hours: float | None,
+    progress: bool,
+    calibrated: bool,
+) -> TrainResult:
+    """Train in a folder that this process holds; arguments as for `train`."""
+    devices = resolved.ensemble.devices
     # Read before the expensive work: what is wrong with a table shows now, and the card names these tables.
     checksums = source_checksums(resolved.data.tables)
     if resolved.data.own_data_sha256 is not None:
@@ -173,7 +188,7 @@ def _layers(
     """Return the neighbours' layers; mean and sd are the out-of-fold predictions, [M/K, N, T]."""
     chosen = np.unique(np.concatenate([neighbour_rows(rows, name) for name in NEIGHBOURED]))
     some = rows.take(chosen)
-    said = calibrated(
+    said = with_calibration(
         calibration, Support.fit(rows), some.compositions, some.phase, mean[:, chosen], sd[:, chosen]
     )
     return neighbour_layers(some, said, members)

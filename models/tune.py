@@ -24,7 +24,7 @@ from softlyte.models.config import ConfigError, TrainingConfig
 from softlyte.models.fit import fit_network
 from softlyte.models.members import rows_of
 from softlyte.models.predictor import choose_device
-from softlyte.models.run_folder import open_run_folder
+from softlyte.models.run_folder import RunFolder, run_folder
 from softlyte.models.training_data import Standardisation
 from softlyte.models.trial_scores import HeldOut, RungCallback, keep_going
 from softlyte.models.tune_report import TuneResult, write_report
@@ -90,7 +90,8 @@ def tune(
         max_hours: no trial begins after this time.
 
     Raises:
-        ConfigError: the configuration is not usable, or the folder or study belongs to another one.
+        ConfigError: the configuration is not usable, the folder or study belongs to another one, or another
+            process works in the folder.
         TuneError: Optuna is not installed or the storage cannot be opened.
         DeviceError: CUDA was asked for and is not there.
     """
@@ -103,7 +104,22 @@ def tune(
         raise ConfigError(f"precision {training.training.precision} needs CUDA; use 32-true or a GPU")
     identity = tuning.model_copy(update={"trials": 1, "workers": 1}).model_dump_json(indent=1)
     text = f'{{"training": {training.model_dump_json(indent=1)},\n"tune": {identity}}}\n'
-    folder = open_run_folder(Path(out), text)
+    with run_folder(Path(out), text, shared=True) as held:
+        return _searched(training, tuning, text, held, storage, study, accelerator, max_hours)
+
+
+def _searched(
+    training: TrainingConfig,
+    tuning: TuneConfig,
+    text: str,
+    held: RunFolder,
+    storage: str | None,
+    study: str,
+    accelerator: str,
+    max_hours: float | None,
+) -> TuneResult:
+    """Search in a folder that this process holds; arguments as for `tune`, text states the configuration."""
+    folder = held.path
     search = _Search(
         training,
         tuning,
@@ -115,8 +131,13 @@ def tune(
         None if max_hours is None else time.monotonic() + 3600 * max_hours,
         0,
     )
+    # Nobody else is at work on a journal whose folder was free.
+    left_behind = held.alone and storage is None
+    if left_behind:
+        _mend_journal(folder / JOURNAL)
     opened = open_study(search, text)
-    _take_back(opened)
+    _take_back(opened, search, left_behind)
+    held.share()
     if tuning.workers == 1:
         _work(search)
     else:
@@ -142,11 +163,7 @@ def open_study(search: _Search, text: str | None = None) -> optuna.Study:
             directions=["minimize", "minimize"],
             load_if_exists=True,
         )
-        # Workers, and calls that go on, of one seed would all try the same first: each draws its own.
-        seeds = np.random.SeedSequence(
-            [search.tuning.seed, search.number, len(study.get_trials(deepcopy=False))]
-        )
-        study.sampler = optuna.samplers.TPESampler(seed=int(seeds.generate_state(1)[0]))
+        study.sampler = _sampler(study, search)
         if text is not None and study.user_attrs.setdefault("configuration", text) != text:
             raise TuneError(
                 f"the study {search.study!r} in {where} is of another configuration; give --study"
@@ -160,15 +177,49 @@ def open_study(search: _Search, text: str | None = None) -> optuna.Study:
     return study
 
 
-def _take_back(study: optuna.Study) -> None:
-    """Put trials of this machine whose process has died back into the queue."""
+def _sampler(study: optuna.Study, search: _Search) -> optuna.samplers.BaseSampler:
+    """Return the sampler of a worker's next trial.
+
+    Its state follows from the seed, the worker and how many trials are judged: a search that was stopped and
+    goes on draws what it would have drawn, and no two workers try the same.
+    """
+    import optuna
+    from optuna.trial import TrialState
+
+    judged = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    seeds = np.random.SeedSequence([search.tuning.seed, search.number, len(judged)])
+    return optuna.samplers.TPESampler(seed=int(seeds.generate_state(1)[0]))
+
+
+def _mend_journal(journal: Path) -> None:
+    """Take away what a killed process has left: half of a last line, and Optuna's lock."""
+    journal.with_name(journal.name + ".lock").unlink(missing_ok=True)
+    if journal.is_file():
+        content = journal.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if whole != content:
+            write_bytes(journal, whole)
+
+
+def _take_back(study: optuna.Study, search: _Search, left_behind: bool) -> None:
+    """Put trials whose process has died back into the queue.
+
+    A trial that had not drawn all of its values is only ended: the next one draws them again.
+
+    Args:
+        study: to look through.
+        search: the configuration.
+        left_behind: every running trial is of a process that is gone; else those of this machine are known.
+    """
     from optuna.trial import TrialState
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         host, _, process = str(trial.user_attrs.get("process", "")).rpartition(":")
-        if host == socket.gethostname() and not Path(f"/proc/{process}").exists():
+        here = host == socket.gethostname() and not Path(f"/proc/{process}").exists()
+        if here or left_behind:
             study.tell(trial.number, state=TrialState.FAIL)
-            study.enqueue_trial(trial.params)
+            if set(trial.params) == set(search.tuning.space):
+                study.enqueue_trial(trial.params)
 
 
 def _work(search: _Search) -> None:
@@ -235,6 +286,7 @@ def _work(search: _Search) -> None:
         return error, calibration_error
 
     while not enough():
+        study.sampler = _sampler(study, search)
         study.optimize(objective, n_trials=1)
 
 
@@ -281,7 +333,10 @@ def _judge(
     seen = [
         tuple(other.user_attrs[name])
         for other in study.get_trials(deepcopy=False)
-        if name in other.user_attrs and other.number != trial.number
+        # One whose process died is tried again: it would count twice.
+        if name in other.user_attrs
+        and other.number != trial.number
+        and other.state != optuna.trial.TrialState.FAIL
     ]
     if not keep_going(own, seen, search.tuning.reduction):
         print(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from plotly.offline import get_plotlyjs
 
 from softlyte.datasets.writing import write_bytes
 from softlyte.models.config import TrainingConfig
@@ -110,6 +111,7 @@ def _plots(study: optuna.Study, folder: Path) -> None:
                 figures[f"importance_{short}"] = visualization.plot_param_importances(
                     study, target=value, target_name=name
                 )
+    # One copy of plotly.js beside the pages: they open without a network.
+    write_bytes(folder / "plotly.min.js", get_plotlyjs().encode())
     for name, figure in figures.items():
-        # One copy of plotly.js beside the pages: they open without a network.
-        figure.write_html(folder / f"{name}.html", include_plotlyjs="directory")
+        write_bytes(folder / f"{name}.html", figure.to_html(include_plotlyjs="directory").encode())

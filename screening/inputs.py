@@ -214,7 +214,7 @@ def _checked(
     for i, text in enumerate(rows.mp_id):
         if text and i not in reasons and not _MP_ID.fullmatch(text):
             reasons[i] = f"{quoted(text)} is no id of the Materials Project; write mp-149 or leave it empty"
-    names = rows.name or rows.formula
+    names = [readable(name) for name in rows.name or rows.formula]
     rejected += rows.rejected
     rejected += [RejectedRow(rows.row[i], names[i], text) for i, text in reasons.items()]
     good = np.array([i not in reasons for i in position.tolist()], dtype=bool)
@@ -346,8 +346,9 @@ def _refusals(compositions: Compositions, known_elements: NDArray[np.bool_]) -> 
 
 
 def readable(text: str) -> str:
-    """Show bytes that are not UTF-8 as Latin-1, so that a person recognises the cell."""
-    return "".join(chr(ord(c) - 0xDC00) if 0xDC80 <= ord(c) <= 0xDCFF else c for c in text)
+    """Show bytes that are not UTF-8 as Latin-1, so that a person recognises the cell, and can be given it."""
+    shown = "".join(chr(ord(c) - 0xDC00) if 0xDC80 <= ord(c) <= 0xDCFF else c for c in text)
+    return shown.encode("utf-8", "replace").decode("utf-8")
 
 
 def quoted(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.analysis.elasticity import ElasticTensor
 
+from softlyte.datasets.documents import read_json
 from softlyte.featurize.crystal_files import read_crystal_files
 from softlyte.models.predictions import PropertyPrediction, youngs_modulus
 from softlyte.screening.inputs import InputError
@@ -195,7 +195,7 @@ def _tensor(path: Path) -> NDArray[np.float64]:
         raise InputError(f"the elastic tensor {path} cannot be read ({error}); check the path") from error
     try:
         if path.suffix.lower() == ".json":
-            document = json.loads(text)
+            document = read_json(text)
             found = document.get("elastic_tensor") if isinstance(document, dict) else document
             constants = np.array(found, dtype=np.float64)
         else:

@@ -6,6 +6,7 @@ A `PriceList` holds the rows that a person reads; `table()` gives the arrays tha
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -188,7 +189,8 @@ def load_prices(
 def read_date(text: str) -> float:
     """Return "2023" as 2023.5 and "2023-11" as the middle of that month; raises PriceError for other text."""
     year, _, month = text.strip().partition("-")
-    if not (year.isdigit() and 1990 <= int(year) <= 2100) or ("-" in text and month not in _MONTHS):
+    written = re.fullmatch(r"[0-9]{4}", year) is not None and 1990 <= int(year) <= 2100
+    if not written or ("-" in text and month not in _MONTHS):
         raise PriceError(f"the date {text!r} is not understood; write a year such as 2023 or 2023-11")
     return decimal_year(text.strip())
 

@@ -22,6 +22,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 import softlyte
+from softlyte.datasets.documents import read_json
 from softlyte.screening.chunk_store import CHUNK_FOLDER, remove_chunks
 from softlyte.screening.export import REJECTED_FILE, OutputError, atomic_text, check_writable
 
@@ -168,7 +169,14 @@ def _difference(earlier: Any, config: Mapping[str, Any]) -> str:
     if not isinstance(earlier, dict):
         return ""
     names = [name for name in dict.fromkeys((*earlier, *config)) if earlier.get(name) != config.get(name)]
-    return f"; another {', '.join(names)}"
+    return f"; another {', '.join(_changed(name, earlier, config) for name in names)}"
+
+
+def _changed(name: str, earlier: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Return the name of what differs, with both values where they are short words or numbers."""
+    values = [source.get(name) for source in (earlier, config)]
+    plain = all(isinstance(value, str | int | float) and len(str(value)) <= 20 for value in values)
+    return f"{name} ({values[0]} before, {values[1]} now)" if plain else name
 
 
 def _content(config: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,10 +196,12 @@ def _content(config: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str,
 
 def _recorded(folder: Path) -> dict[str, Any]:
     try:
-        content = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        content = read_json((folder / RUN_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict) or not isinstance(content.get("timings_s", {}), dict):
+        return {}
+    return content if isinstance(content.get("attempts", 0), int) else {}
 
 
 @lru_cache(maxsize=1)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 
+from softlyte.datasets.documents import DocumentError, read_toml
 from softlyte.screening.element_policy import ElementPolicy, Exclusion, builtin_policies, exclusions
 from softlyte.screening.patterns import Compiler, Pattern, ProvenanceBook
 from softlyte.screening.space_mistakes import Mistakes, SpaceError, mistake
@@ -74,10 +74,10 @@ def load_space(path: Path | str | None = None) -> Space:
     raw, source = _read(path)
     try:
         # Decimals are read as written, so that steps of 0.05 stay exact.
-        content = tomllib.loads(raw.decode("utf-8"), parse_float=Decimal)
+        content = read_toml(raw.decode("utf-8"), parse_float=Decimal)
     except UnicodeDecodeError:
         raise SpaceError(f"{source}: the file is not UTF-8 text; save it in that encoding") from None
-    except tomllib.TOMLDecodeError as error:
+    except DocumentError as error:
         raise SpaceError(f"{source}: the file is not valid TOML ({error}); correct that line") from None
     mistakes = Mistakes()
     read = read_space_file(content, source, mistakes)

@@ -25,6 +25,10 @@ SLOT_NAME = re.compile(r"^[A-Z]'*$")
 """A slot is a capital letter that is no element, with primes: A, M, M', X."""
 
 
+LARGEST_CHARGE = 9
+"""No element has an oxidation state beyond this (iridium's, in IrO4+, is the highest)."""
+
+
 def is_slot_name(name: str) -> bool:
     """Tell whether a name is a slot (A, M, M', X) rather than an element (O, Zr)."""
     return bool(SLOT_NAME.match(name)) and name[0] not in symbols()
@@ -39,7 +43,7 @@ def _slot_or_element(name: object) -> str:
 
 def _charges(value: object) -> tuple[int, ...]:
     numbers = value if isinstance(value, list) else [value]
-    if not numbers or not all(isinstance(q, int) and not isinstance(q, bool) and q for q in numbers):
+    if not numbers or not all(type(q) is int and 0 < abs(q) <= LARGEST_CHARGE for q in numbers):
         raise ValueError("it is no oxidation state; write a whole number like 3, or a list like [2, 3]")
     return tuple(dict.fromkeys(numbers))
 

@@ -21,6 +21,12 @@ MAX_GRID_ROWS = 20_000_000
 MAX_DENOMINATOR = 10_000
 """Steps finer than this cannot be written in a formula of four decimals."""
 
+LARGEST_AMOUNT = 10_000
+"""Larger amounts are no formula."""
+
+_LARGEST_WHOLE = 2**40
+"""Whole-number amounts below this can be multiplied with charges and added up in 64 bits."""
+
 _EXAMPLE = 'write 3, "1/3", [1, 2, 3], {from = 0.1, to = 0.9, step = 0.1} or "balance"'
 
 
@@ -60,6 +66,8 @@ def parse_amounts(value: object) -> Amounts:
         numbers = [_fraction(value)]
     if not numbers:
         raise ValueError(f"no amount is given; {_EXAMPLE}")
+    if max(numbers) > LARGEST_AMOUNT:
+        raise ValueError(f"an amount is above {LARGEST_AMOUNT:,}; write the reduced formula")
     if min(numbers) <= 0:
         raise ValueError("an amount is not above zero; leave the slot out of the family instead")
     if max(number.denominator for number in numbers) > MAX_DENOMINATOR:
@@ -104,10 +112,12 @@ def lay_grid(
         [G, K] int64 amounts multiplied by the scale, first column slowest; the scale.
 
     Raises:
-        GridError: if more than MAX_GRID_ROWS combinations would be laid out.
+        GridError: if more than MAX_GRID_ROWS combinations would be laid out, or the common scale is too fine.
     """
     fractions = [f for column in columns for f in column] + [f for t in totals for f in t.values]
     scale = math.lcm(*(f.denominator for f in fractions), 1)
+    if scale * max(fractions, default=Fraction(1)) > _LARGEST_WHOLE:
+        raise GridError(f"amounts with the common denominator {scale:,}")
     whole = [np.array([int(f * scale) for f in column], dtype=np.int64) for column in columns]
     grid = np.zeros((1, 0), dtype=np.int64)
     for position, values in enumerate(whole):

@@ -5,7 +5,6 @@ A target compares one column with a value. Unknown is not good enough: a NaN nev
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from difflib import get_close_matches
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from softlyte.datasets.columns import COLUMNS
+from softlyte.datasets.documents import DocumentError, read_toml
 from softlyte.datasets.errors import UserError
 from softlyte.screening.pressure import DEFAULT_PRESSURE_MPA, Conditions
 
@@ -165,8 +165,8 @@ def load_targets(path: Path | str | None = None) -> Targets:
     except UnicodeDecodeError as error:
         raise TargetError(f"the targets file {file} is not UTF-8 text; save it as UTF-8") from error
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = read_toml(text)
+    except DocumentError as error:
         raise TargetError(
             f"the targets file {file} is not valid TOML ({error}); compare it with the shipped default"
         ) from error

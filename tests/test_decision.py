@@ -546,6 +546,65 @@ def test_flags_name_what_is_wrong():
     ]
 
 
+@pytest.mark.parametrize(("sd", "uncertain"), [(49.5, False), (50.5, True)])
+def test_a_glass_transition_is_uncertain_above_fifty_kelvin(sd, uncertain):
+    given = {"glass_transition_k": property_([[400.0] * 3] * 2, sd)}
+    judged = assessment(GLASS, given)
+    found = flags(judged, [(), (), ()])
+    assert ["glass transition uncertain" in text for text in found] == [uncertain] * 3
+
+
+def test_medians_in_their_units():
+    judged = assessment()
+    # Members -2.5 and -2.7 of one spread: the median of their mixture lies half-way.
+    assert judged.median("log10_sigma_s_cm")[0] == pytest.approx(-2.6)
+    assert judged.median("sigma_ms_cm")[0] == pytest.approx(10**0.4)
+    assert judged.median("oxidation_v")[0] == pytest.approx(4.3)
+    assert np.isnan(judged.median("glass_transition_k")).all()
+    assert not np.isnan(assessment(GLASS).median("glass_transition_k")).any()
+
+
+def test_a_melt_that_flows_still_needs_some_pressure():
+    cold = predictions(glass_transition_k=property_([[150.0] * 3] * 2, 1.0))
+    given = {"glass_transition_k": property_([[150.0] * 3] * 2, 1.0)}
+    judged = judge(cold, GLASS, given)
+    flow = parameter("flow_log10_mpa")
+    for limit in (10**flow.value, 10 ** (flow.value - flow.sd)):
+        wanted = targets(("stack_pressure_mpa", "<", limit), ("conductivity_kept", ">", 0.5))
+        expected = norm.cdf((np.log10(limit) - flow.value) / flow.sd)
+        drawn = shared_probability(judged, wanted.target)
+        assert drawn == pytest.approx(np.full((2, 3), expected), rel=1e-6)
+        assert joint_probability(judged, wanted) == pytest.approx([expected] * 3, rel=1e-6)
+
+
+def test_draws_of_youngs_modulus_have_its_own_spread_in_each_member():
+    """Whatever K and G scatter by, a member's E scatters as its calibrated distribution says."""
+    wide, narrow = np.full((1, 3), 0.3), np.full((1, 3), 0.02)
+    spreads = np.concatenate([wide, narrow])
+    means = np.array([[0.0, 1.3, 1.4], [0.2, 1.4, 1.3]])
+    judged = judge(
+        predictions(
+            bulk_modulus_gpa=PropertyPrediction(means, spreads, "log10"),
+            shear_modulus_gpa=PropertyPrediction(means - 0.4, spreads, "log10"),
+        )
+    )
+    for column, shift in enumerate((-0.1, 0.0, 0.1)):
+        limit = float(10 ** (means[0, column] + shift))
+        (target,) = targets(("youngs_modulus_gpa", "<", limit)).target
+        drawn = shared_probability(judged, [target])
+        assert drawn == pytest.approx(judged.member_probability(target), abs=0.05)
+    certain = judge(
+        predictions(
+            **{
+                name: PropertyPrediction(means, np.zeros((2, 3)), "log10")
+                for name in ("bulk_modulus_gpa", "shear_modulus_gpa")
+            }
+        )
+    )
+    (target,) = targets(("youngs_modulus_gpa", "<", 1e3)).target
+    assert shared_probability(certain, [target]) == pytest.approx(np.ones((2, 3)))
+
+
 def brute_front(values, low):
     sign = np.where(low, 1.0, -1.0)
     bad = np.where(np.isnan(values), np.inf, values * sign)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pymatgen.core import Element
+from pymatgen.core import Composition, Element
 
 from softlyte.datasets.formulas import Compositions
 from softlyte.datasets.tables import load_table
@@ -115,7 +115,65 @@ def test_rule_without_measured_temperatures_falls_back_on_the_ideal_mixture():
     assert ideal.mean_k[0] == pytest.approx(expected, abs=0.1)
     assert ideal.reference[0] == -1
     assert ideal.sd_k[0] > rule_estimate(of("Li0.43Al0.57Cl2.14")).sd_k[0]
+    alone = glass_transition(of("Li0.43Al0.57Cl2.14"), None, measured=False)
+    assert SOURCES[alone.source[0]] == "ideal mixture"
     assert np.isnan(rule_estimate(of("Li0.43Al0.57Cl2.14"), measured=False, ideal=False).mean_k[0])
+
+
+def spread(formula, label):
+    """The relative standard deviation that the rule should state, from shares worked out here."""
+    reference = next(r for r in references() if r.label == label)
+    amounts = {e.Z: n for e, n in Composition(formula).items()}
+    anions = {z: n for z, n in amounts.items() if z in (8, 9, 17, 35, 53)}
+    cations = {z: n for z, n in amounts.items() if z not in anions}
+    shares = {z: n / sum(cations.values()) for z, n in cations.items()}
+    distance = (
+        sum(abs(shares.get(z, 0) - reference.cations.get(z, 0)) for z in {*shares, *reference.cations}) / 2
+    )
+    framework = {z: n for z, n in cations.items() if z not in (3, 11)}
+    covered = sum(n for z, n in framework.items() if z in reference.cations) / sum(framework.values())
+    oxygen = anions.get(8, 0) / sum(anions.values())
+    fluorine = anions.get(9, 0) / sum(anions.values())
+    ratio = parameter("glass_transition_ratio")
+    slope = parameter("glass_transition_cation_slope").value
+    unmeasured = 0.5 if len(reference.cations) == 1 else 0.0
+    return np.sqrt(
+        (ratio.sd / ratio.value) ** 2
+        + (slope**2 + unmeasured**2) * distance**2
+        + (1 - covered) ** 2
+        + (parameter("glass_transition_oxygen_slope").value * oxygen) ** 2
+        + (0.25 * fluorine) ** 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("formula", "label"),
+    [
+        ("Li2AlCl5", "eutectic LiCl-AlCl3"),
+        ("Li0.43Al0.57Cl1.54O0.3", "eutectic LiCl-AlCl3"),
+        ("Li0.43Al0.57Cl1.64F0.5", "eutectic LiCl-AlCl3"),
+        ("Li0.43Al0.4Y0.17Cl2.14", "eutectic LiCl-AlCl3"),
+        ("LiTa9Cl46", "TaCl5"),
+    ],
+)
+def test_the_spread_of_the_rule_by_hand(formula, label):
+    """Off a complex the measured pace, off a simple salt half as much again; foreign cations, O and F add."""
+    rule = rule_estimate(of(formula))
+    assert reference_labels()[rule.reference[0]] == label
+    assert rule.sd_k[0] / rule.mean_k[0] == pytest.approx(spread(formula, label), rel=1e-6)
+
+
+def test_what_counts_as_a_low_melting_salt():
+    labels = {reference.label for reference in references()}
+    table = load_table("melting_cited", drop_flagged=True)
+    halides = table[table["formula"].str.fullmatch(r"[A-Z][a-z]?(F|Cl|Br|I)[0-9]?")]
+    low = halides[halides["melting_point_k"].between(330.0, 700.0)]
+    # What sublimes melts under pressure only: of these only AlCl3 is taken; the eutectics stand for the rest.
+    plain = {f for f, s in zip(low["formula"], low["sublimes"], strict=True) if s == "no" or f == "AlCl3"}
+    assert {"AlCl3", "FeCl3", "TaCl5", "ZnCl2"} <= plain
+    assert {label for label in labels if label in set(halides["formula"])} == plain
+    # Sources disagree on niobium chloride.
+    assert "NbCl5" not in labels
 
 
 def test_network_domain():
@@ -125,6 +183,18 @@ def test_network_domain():
     # Traces decide nothing; a composition without cations has no domain.
     assert network_domain(of("Li2Si2Ta0.01O5.03"))[0] == 1.0
     assert network_domain(of("Cl"))[0] == 0.0
+    assert network_domain(of("Li2Si2Tc0.01O5.03"))[0] == 1.0  # of technetium there is no glass
+    assert network_domain(of("Li2Si2TcO7"))[0] == 0.0
+
+
+def test_the_domain_is_the_share_of_twenty_measured_glasses():
+    table = load_table("glass_transition_support")
+    few = table[(table["anion"] != "") & (table["glasses"] < 30)]
+    assert {"O", "F"} < set(few["anion"])
+    found = network_domain(
+        of(*(f"{cation}{anion}" for cation, anion in zip(few["element"], few["anion"], strict=True)))
+    )
+    assert found == pytest.approx(np.minimum(few["glasses"] / 20, 1.0).to_numpy())
 
 
 def test_inverse_variance_mean_by_hand():

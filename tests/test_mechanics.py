@@ -23,7 +23,7 @@ from softlyte.screening.contact import (
 from softlyte.screening.decision import assess
 from softlyte.screening.mechanics import draw_moduli, mechanics, moduli_from_youngs
 from softlyte.screening.parameters import Parameter, parameter, replaced
-from softlyte.screening.sampled import SAMPLED_COLUMNS, sampled_columns
+from softlyte.screening.sampled import SAMPLED_COLUMNS, draw_solid, sampled_columns
 
 positive = st.floats(0.1, 300.0)
 
@@ -67,8 +67,9 @@ def test_no_solid_leaves_the_physical_range(k, g):
 
 
 def test_moduli_that_no_solid_has_are_refused():
-    with pytest.raises(ValueError, match="must be positive"):
-        mechanics(np.array([1.0, 0.0]), np.array([1.0, 1.0]))
+    for k, g in (([1.0, 0.0], [1.0, 1.0]), ([1.0, 1.0], [1.0, 0.0]), ([1.0], [-0.5]), ([-0.5], [1.0])):
+        with pytest.raises(ValueError, match="must be positive"):
+            mechanics(np.array(k), np.array(g))
 
 
 def test_contact_by_hand():
@@ -103,11 +104,18 @@ def test_contact_must_be_a_fraction(fraction):
         check_fraction(fraction)
 
 
+@pytest.mark.parametrize("fraction", [1e-9, 0.1, 0.999])
+def test_a_fraction_is_given_back(fraction):
+    assert check_fraction(fraction) == fraction
+
+
 def test_yield_and_copper_stress_by_hand():
     # K = 0.454 + 0.41 * 0.3 = 0.577; (pi * 0.577 * 1 / 40)^2 * 10 um.
     assert yield_interference_um(1.0, 20.0, 0.3, 10.0) == pytest.approx((np.pi * 0.577 / 40) ** 2 * 10)
     # r = t: 3 * 8 / (2 * 7) - 0.34/0.66 = 1.7143 - 0.5152; times 0.024 * 120 / 0.66.
     assert copper_interface_stress_gpa(0.024, 1.0, 1.0, 120.0, 0.34) == pytest.approx(5.232, abs=0.002)
+    # r = 2, t = 1: 3 * 27 / (2 * 19) - 0.34/0.66 = 2.1316 - 0.5152.
+    assert copper_interface_stress_gpa(0.024, 2.0, 1.0, 120.0, 0.34) == pytest.approx(7.053, abs=0.002)
 
 
 def predicted(k, g, sd=0.1, correlation=0.6, members=3):
@@ -134,6 +142,8 @@ def test_k_and_g_are_drawn_with_their_correlation(correlation):
     k, g = draw_moduli(p["bulk_modulus_gpa"], p["shear_modulus_gpa"], p.modulus_correlation, z)
     assert np.corrcoef(np.log(k[0, :, 0]), np.log(g[0, :, 0]))[0, 1] == pytest.approx(correlation, abs=0.02)
     assert np.log10(g[0, :, 0]).std() == pytest.approx(0.15, rel=0.02)
+    assert np.median(k, axis=1)[0] == pytest.approx([30.0, 5.0], rel=0.01)
+    assert np.median(g, axis=1)[0] == pytest.approx([10.0, 3.0], rel=0.01)
 
 
 def test_intervals_agree_with_a_large_sample():
@@ -182,6 +192,45 @@ def test_a_row_does_not_depend_on_its_neighbours(rows):
         np.testing.assert_allclose(
             [v[-1] for v in values], [v[0] for v in sampled_columns(alone, draws=8)[name]], err_msg=name
         )
+
+
+def test_draws_of_the_hardness_follow_the_form_and_its_offset():
+    p, z = predicted([30.0, 5.0], [10.0, 3.0]), np.zeros((3, 2, 9))
+    z[:, 1, 2] = 1.5  # the third number is that of the form
+    drawn = draw_solid(p, z)
+    form = parameter("hardness_tian_log10_offset")
+    bare = mechanics(np.array([30.0, 5.0]), np.array([10.0, 3.0])).hardness_tian_gpa
+    assert drawn.hardness_gpa[0, 0] == pytest.approx(bare * 10**form.value)
+    assert drawn.hardness_gpa[2, 1] == pytest.approx(bare * 10 ** (form.value + 1.5 * form.sd))
+    assert drawn.bulk_gpa[1] == pytest.approx(np.array([[30.0, 5.0]] * 2))
+
+
+@pytest.mark.parametrize(("transition_k", "flows"), [(297.5, True), (298.0, True), (298.3, False)])
+def test_a_glass_flows_from_its_transition_on(transition_k, flows):
+    given = {"glass_transition_k": PropertyPrediction(np.full((3, 1), transition_k), np.full((3, 1), 1e-6))}
+    glass = assess(
+        Compositions.from_formulas(["LiAlCl4"]), np.ones(1, np.uint8), predicted([30.0], [10.0]), given
+    )
+    kept = sampled_columns(glass)["conductivity_kept"][0][0]
+    assert (kept == 1.0) == flows
+    assert (sampled_columns(glass)["acting_modulus_gpa"][0][0] < 2.0) == flows
+
+
+@pytest.mark.parametrize(("shear", "least", "most"), [(12.7, 0.0, 0.7), (12.0, None, None)])
+def test_the_chen_form_is_shown_where_its_median_is_positive(shear, least, most):
+    """2 (k^2 G)^0.585 - 3 of K = 30 GPa: 0.24 GPa at G = 12.7, -0.07 GPa at G = 12."""
+    one = assess(
+        Compositions.from_formulas(["Li3YCl6"]), np.zeros(1, np.uint8), predicted([30.0], [shear], 0.02)
+    )
+    bare = float(mechanics(30.0, shear).hardness_chen_gpa)
+    median, low, high = (v[0] for v in sampled_columns(one)["hardness_chen_gpa"])
+    if least is None:
+        assert -1 < bare < 0
+        assert np.isnan([median, low, high]).all()
+    else:
+        assert 0 < bare < 0.5
+        assert low == least
+        assert 0 < median < most
 
 
 def test_parameters_are_named_and_can_be_replaced():

@@ -14,13 +14,16 @@ from softlyte.screening.contact import ContactError
 from softlyte.screening.mechanics import draw_moduli, mechanics
 from softlyte.screening.parameters import Parameter, parameter, replaced
 from softlyte.screening.pressure import (
+    DEFAULT_PRESSURE_MPA,
     MECHANISMS,
     MODULI,
     NODE_WEIGHTS,
     NODES,
     Conditions,
+    StackPressure,
     law,
     relaxed_modulus_gpa,
+    solid_contact,
     stack_pressure,
 )
 from softlyte.screening.pressure_fit import fit, leave_one_material_out, log10_pressures, summarise
@@ -340,3 +343,102 @@ def test_relaxed_modulus_by_hand():
 def test_probability_of_flow_is_that_of_the_transition():
     result = pressure([3.0], GLASS, transition_k=280.0, transition_sd=30.0)
     assert result.p_flow() == pytest.approx([ndtr(18.15 / 30)])
+
+
+# --- by hand --------------------------------------------------------------------------------------------
+
+
+def test_the_law_by_hand():
+    numbers = {"law_anchor": 1.5, "law_intercept": -0.25, "law_slope": 0.8, "law_loo_rms": 0.3}
+    numbers |= {"law_variance_0": 0.2, "law_variance_1": 0.05, "law_variance_2": 0.03}
+    with replaced({name: Parameter(value, 0.0) for name, value in numbers.items()}):
+        mean, sd = law(np.array([1.5, 3.5, -2.5]))
+    assert mean == pytest.approx([1.25, 1.25 + 1.6, 1.25 - 3.2])
+    # 0.2 + 0.05 d + 0.03 d^2 at d = 0, 2 and -4; never below 0.3^2.
+    assert sd**2 == pytest.approx([0.2, 0.2 + 0.1 + 0.12, 0.2 - 0.2 + 0.48])
+    numbers |= {"law_variance_0": 0.01, "law_variance_1": 0.0, "law_variance_2": 0.0}
+    with replaced({name: Parameter(value, 0.0) for name, value in numbers.items()}):
+        assert law(np.array([1.5]))[1] == pytest.approx([0.3])
+
+
+def test_the_scatter_of_solid_contact_by_hand():
+    """The law's variance, the hardness form's where contact is plastic, and the pellet's for crystals."""
+    slope, pellet = parameter("law_slope").value, parameter("pellet_log10_offset")
+    k, g = np.full(2, 60.0), np.full(2, 8.0)
+    glass = np.array([False, True])
+    mean, sd, ceiling, plastic = solid_contact(k, g, glass, Conditions(), 0.0, 0.15)
+    assert plastic.all()
+    scale = np.array([10**pellet.value, 1.0])
+    contact, _, hardness = contact_log10_mpa(k * scale, g * scale, 0.0)
+    expected, spread = law(contact)
+    assert mean == pytest.approx(expected)
+    assert ceiling == pytest.approx(hardness)
+    assert sd**2 == pytest.approx(spread**2 + (slope * 0.15) ** 2 + np.array([(slope * pellet.sd) ** 2, 0.0]))
+    stiff = solid_contact(np.full(1, 2.0), np.full(1, 1.5), glass[1:], Conditions(), 0.0, 0.15)
+    assert not stiff[3].any()  # elastic: the hardness form says nothing
+    assert stiff[1] == pytest.approx(law(contact_log10_mpa(np.full(1, 2.0), np.full(1, 1.5), 0.0)[0])[1])
+    shift = parameter("alkali_metal_shift")
+    metal = solid_contact(k, g, glass, Conditions(alkali_metal=True), 0.0, 0.15)
+    assert metal[0] - mean == pytest.approx([shift.value] * 2)
+    assert metal[1] ** 2 - sd**2 == pytest.approx([shift.sd**2] * 2)
+
+
+def of_shares(plastic, flow):
+    """A pressure whose members have these shares of plastic contact and of flow."""
+    shape = (len(plastic), 5, 1)
+    return StackPressure(
+        np.ones(shape),
+        np.ones(shape),
+        np.full(shape, 4.0),
+        plastic[:, None],
+        flow[:, None],
+        np.zeros(1, bool),
+    )
+
+
+def test_an_interval_is_between_its_quantiles():
+    one = of_shares(np.zeros(2), np.zeros(2))
+    for level in (0.5, 0.9):
+        low, high = one.interval(level)
+        assert low == one.quantile((1 - level) / 2)
+        assert high == one.quantile((1 + level) / 2)
+    # log10 P is normal about 1 with 1: the quartiles lie 0.6745 to either side.
+    assert np.log10(one.interval(0.5)) == pytest.approx(np.array([[1 - 0.6745], [1 + 0.6745]]), abs=1e-3)
+    assert np.log10(one.median()) == pytest.approx([1.0], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("plastic", "flow", "mechanism"),
+    [
+        ([0.5, 0.5], [0.0, 0.0], "plastic"),
+        ([0.4, 0.5], [0.0, 0.0], "elastic"),
+        ([1.0, 1.0], [0.5, 0.5], "plastic"),
+        ([1.0, 1.0], [0.5, 0.6], "flow"),
+    ],
+)
+def test_what_keeps_the_contact_is_the_likelier(plastic, flow, mechanism):
+    one = of_shares(np.array(plastic), np.array(flow))
+    assert MECHANISMS[one.mechanism()[0]] == mechanism
+    assert (MODULI[one.modulus()[0]] == "flow") == (mechanism == "flow")
+    assert one.p_flow() == pytest.approx([np.mean(flow)])
+
+
+def test_the_pressure_of_a_cell_is_a_positive_number():
+    assert Conditions(pressure_mpa=0.5).working_pressure_mpa == 0.5
+    assert Conditions().working_pressure_mpa == DEFAULT_PRESSURE_MPA == 2.0
+    for wrong in (0.0, -1.0, np.inf, np.nan):
+        with pytest.raises(ContactError, match="operating pressure"):
+            Conditions(pressure_mpa=wrong)
+    assert Conditions(temperature_c=-273.0).temperature_c == -273.0
+
+
+def test_members_are_averaged_material_by_material():
+    plastic = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+    flow = np.array([[0.0, 1.0], [0.3, 1.0], [0.0, 0.4]])
+    shape = (3, 5, 2)
+    many = StackPressure(
+        np.ones(shape), np.ones(shape), np.full(shape, 4.0), plastic, flow, np.array([False, True])
+    )
+    assert [MECHANISMS[code] for code in many.mechanism()] == ["plastic", "flow"]
+    assert [MODULI[code] for code in many.modulus()] == ["pellet from DFT crystal", "flow"]
+    assert many.p_flow() == pytest.approx([0.1, 0.8])

@@ -42,6 +42,42 @@ def test_fewer_candidates_than_asked_for_and_none():
         TopRows(0)
 
 
+def test_no_more_than_a_few_times_the_wanted_is_held():
+    top, most = TopRows(10), 0
+    for start in range(0, 400, 5):
+        top.offer(np.linspace(0.0, 1.0, 400)[start : start + 5], np.arange(start, start + 5))
+        most = max(most, sum(len(score) for score, _ in top._parts))
+    assert most + 5 > 40
+    assert most <= 40
+    assert top.best()[1].tolist() == list(range(399, 389, -1))
+
+
+def test_the_floor_is_the_last_of_a_full_set():
+    top = TopRows(2)
+    top.offer(np.array([0.5]), np.array([3]))
+    top.best()
+    assert top.floor == -np.inf
+    top.offer(np.array([0.7, 0.6]), np.array([1, 2]))
+    top.best()
+    assert (top.floor, top.last(), top.left_behind) == (0.6, 0.6, 0.5)
+    # As good as the last and earlier in place: it goes in; later: it does not.
+    top.offer(np.array([0.6, 0.6]), np.array([0, 9]))
+    assert top.best()[1].tolist() == [1, 0]
+    assert top.left_behind == 0.6
+    one = TopRows(1)
+    one.offer(np.array([0.3, 0.9, 0.9]), np.arange(3))
+    assert one.best()[1].tolist() == [1]
+    assert (one.floor, one.last(), one.left_behind) == (0.9, 0.9, 0.9)
+    short = TopRows(3)
+    short.offer(np.array([0.5, 0.4, np.nan, np.nan]), np.arange(4))
+    assert short.best()[1].tolist() == [0, 1, 2]
+    assert short.floor == -np.inf
+    missing = TopRows(2)
+    missing.offer(np.array([np.nan, 0.1, np.nan]), np.arange(3))
+    assert missing.best()[1].tolist() == [1, 0]
+    assert (missing.floor, missing.left_behind) == (-np.inf, -np.inf)
+
+
 @pytest.fixture(scope="module")
 def plan():
     return plan_candidates(load_space())

@@ -172,6 +172,30 @@ def test_many_right_hand_sides_cost_as_little_as_each_alone(rows, more, seed):
         assert amounts[row] @ costs == pytest.approx(best, rel=1e-6, abs=1e-9)
 
 
+def test_a_right_hand_side_that_needs_another_column_gets_it():
+    """What solves one right-hand side is not taken for another that it does not make, whatever the sizes."""
+    matrix, costs = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]), np.array([1.0, 1.0, 3.0])
+    wanted = np.array([[1.0, 0.0], [1.0, 0.5], [0.0, 2.0], [0.25, 0.5]])
+    expected = np.column_stack([wanted, np.zeros(4)])
+    for size in (1e-9, 1e-3, 1.0, 1e6):
+        amounts = cheapest_amounts(matrix, costs, wanted * size)
+        np.testing.assert_allclose(amounts, expected * size, rtol=1e-9, atol=1e-11 * size)
+    mixed = wanted * np.array([[1e6], [1e-6], [1.0], [1e-9]])
+    found = cheapest_amounts(matrix, costs, mixed)
+    np.testing.assert_allclose(found @ matrix.T, mixed, rtol=1e-9)
+    # One that nothing makes, first, stops no other.
+    first = cheapest_amounts(matrix, costs, np.concatenate([[[-1.0, 0.0]], wanted]))
+    assert np.isnan(first[0]).all()
+    np.testing.assert_allclose(first[1:], expected, atol=1e-12)
+    # Together cheaper: one of the third column in place of one of each; what makes the first right-hand side
+    # would have to be taken away from the second.
+    for size in (1e-9, 1.0, 1e6):
+        found = cheapest_amounts(matrix, np.array([2.0, 2.0, 3.0]), np.array([[1.0, 3.0], [3.0, 1.0]]) * size)
+        np.testing.assert_allclose(
+            found, np.array([[0.0, 2.0, 1.0], [2.0, 0.0, 1.0]]) * size, atol=1e-11 * size
+        )
+
+
 def test_rows_of_one_system_share_their_solution_and_agree_with_single_rows():
     rng = np.random.default_rng(2)
     lithium, zirconium, oxygen = rng.integers(1, 9, 300), rng.integers(1, 5, 300), rng.integers(0, 5, 300) / 4

@@ -4,6 +4,7 @@ import csv
 import socket
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from softlyte.models.config import ConfigError, TrainingConfig, load_config
 from softlyte.models.network import CompositionNetwork
 from softlyte.models.training_data import Standardisation, TrainingDataError, load_training_rows
 from softlyte.models.trial_scores import HeldOut, keep_going
-from softlyte.models.tune import JOURNAL, TuneError, tune
+from softlyte.models.tune import JOURNAL, TuneError, _judge, tune
 from softlyte.models.tuning_config import TuneConfig, check_tuning, load_tuning, with_values
 
 TRAINING = TrainingConfig.model_validate(
@@ -117,6 +118,38 @@ def test_a_trial_whose_process_died_is_tried_again(tmp_path: Path) -> None:
     assert result.counts["fail"] == 1
     keys = list(SPACE)
     assert [rows[2][key] for key in keys] == [rows[1][key] for key in keys]
+
+
+def test_a_trial_whose_process_died_is_no_rival() -> None:
+    """It is tried again: counted twice, it would stop others that an undisturbed search goes on with."""
+    search = SimpleNamespace(tuning=SimpleNamespace(reduction=2))
+
+    def judged(state: optuna.trial.TrialState | None) -> None:
+        study = optuna.create_study(directions=["minimize", "minimize"])
+        other = study.ask()
+        other.set_user_attr("rung_1", [0.1, 0.01])
+        if state is not None:
+            study.tell(other, state=state)
+        _judge(study, study.ask(), 1, (0.5, 0.1), search)  # type: ignore[arg-type]
+
+    judged(optuna.trial.TrialState.FAIL)
+    for state in (None, optuna.trial.TrialState.PRUNED):
+        with pytest.raises(optuna.TrialPruned, match="stopped at epoch 1"):
+            judged(state)
+
+
+def test_what_a_killed_process_left_of_a_journal_is_mended(tmp_path: Path) -> None:
+    whole = tune((TRAINING, tuning_of()), tmp_path / "whole", device="cpu", trials=2)
+    cut = tmp_path / "cut"
+    tune((TRAINING, tuning_of()), cut, device="cpu", trials=1)
+    with (cut / JOURNAL).open("a") as handle:
+        handle.write('{"op_code": 4, "worker_id"')  # half of a line
+    (cut / f"{JOURNAL}.lock").symlink_to(cut / JOURNAL)
+    again = tune((TRAINING, tuning_of()), cut, device="cpu", trials=2)
+    assert not (cut / f"{JOURNAL}.lock").is_symlink()
+    assert again.counts == whole.counts
+    kept = [{k: v for k, v in row.items() if k != "seconds"} for row in trials_of(cut)]
+    assert kept == [{k: v for k, v in row.items() if k != "seconds"} for row in trials_of(tmp_path / "whole")]
 
 
 @pytest.mark.slow

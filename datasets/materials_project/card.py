@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from softlyte.datasets.cards import Sha256
+from softlyte.datasets.documents import read_yaml
 from softlyte.datasets.materials_project.session import MaterialsProjectError
 from softlyte.datasets.writing import write_bytes
 
@@ -81,7 +82,7 @@ def read_fetch_card(folder: Path | str) -> FetchCard:
     """Return the card of a folder; raises MaterialsProjectError if there is none or it is broken."""
     path = Path(folder) / CARD_FILE
     try:
-        return FetchCard.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return FetchCard.model_validate(read_yaml(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise MaterialsProjectError(
             f"{folder} holds no {CARD_FILE}; fetch with `softlyte data fetch-mp --out {folder}`"

@@ -27,6 +27,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from softlyte.datasets.cards import CardError, TableCard, read_card
+from softlyte.datasets.documents import read_json
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.own.measurements import COLUMNS, NUMBERS, Measurements
 from softlyte.datasets.own.quantities import QUANTITIES, SD, TEMPERATURE
@@ -106,9 +107,21 @@ def history(folder: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        entries = [read_json(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read ({error}); restore it from a copy") from error
+    for number, entry in enumerate(entries, start=1):
+        if not _is_entry(entry):
+            raise StoreError(f"{path}, line {number} is no entry of a history; restore the file from a copy")
+    return entries
+
+
+def _is_entry(entry: Any) -> bool:
+    """Tell whether a line of the history says what was added or removed."""
+    if not isinstance(entry, dict) or type(entry.get("version")) is not int:
+        return False
+    texts = {"added": ("at", "file", "file_sha256"), "removed": ("at",)}.get(str(entry.get("action")))
+    return texts is not None and all(isinstance(entry.get(name), str) for name in texts)
 
 
 def load_own(folder: Path | str | None = None, version: int | None = None) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 from pymatgen.core import Composition, Species, Structure
 
+from softlyte.datasets.documents import read_json
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import Compositions
 from softlyte.featurize.crystal_files import CrystalFailure
@@ -217,7 +218,7 @@ def read_crystals(path: Path) -> list[Crystal]:
         raise UserError(f"{path} cannot be read ({error}); give the crystals.jsonl of a run") from error
     for number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
+            record = read_json(line)
             structure = Structure.from_dict(record["structure"])
             crystals.append(
                 Crystal(
@@ -228,6 +229,6 @@ def read_crystals(path: Path) -> list[Crystal]:
                     structure,
                 )
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # pymatgen raises many unrelated types over broken structures
             raise UserError(f"{path}, line {number}: no crystal ({error}); write it anew") from error
     return crystals

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from softlyte.datasets.documents import read_json
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.writing import write_bytes
 
@@ -41,9 +42,10 @@ class JobFolder:
         wanted = json.loads(json.dumps(config))
         path = folder / CONFIG_FILE
         if path.exists():
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = self.config_of(folder)
             if found != wanted:
-                changed = sorted(k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k))
+                known = found if isinstance(found, dict) else {}
+                changed = sorted(k for k in known.keys() | wanted.keys() if known.get(k) != wanted.get(k))
                 raise UserError(
                     f"{folder} holds results of other settings ({', '.join(changed)}); give another folder"
                 )
@@ -55,7 +57,7 @@ class JobFolder:
     def config_of(folder: Path) -> Any:
         """Return the configuration of a job's folder, None if it holds none that can be read."""
         try:
-            return json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+            return read_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
 

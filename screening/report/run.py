@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from softlyte.datasets.columns import CANDIDATE_COLUMNS
+from softlyte.datasets.documents import read_json
 from softlyte.datasets.errors import UserError
 from softlyte.screening.export import REJECTED_FILE
 from softlyte.screening.run_record import CANDIDATES_FILE, FUNNEL_FILE, RUN_FILE
@@ -91,7 +91,7 @@ def load_run(folder: Path | str) -> Run:
 
 def _read_record(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ReportError(
             f"{path} cannot be read ({error.strerror or error}); give the --out folder of softlyte screen"

@@ -32,12 +32,13 @@ from softlyte.cli import (
     window,
 )
 from softlyte.cli import version as version_verb
+from softlyte.cli.failures import machine_failure
 from softlyte.cli.output import fail, set_quiet
 from softlyte.datasets.errors import UserError
 
 
 class SoftlyteGroup(TyperGroup):
-    """A command group that answers a user's mistake with a sentence and exit code 2."""
+    """A command group that answers a user's mistake, or a machine's want, in a sentence and exit code 2."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen verb."""
@@ -46,6 +47,12 @@ class SoftlyteGroup(TyperGroup):
             return super().invoke(ctx)
         except UserError as error:
             fail(str(error))
+            raise typer.Exit(2) from error
+        except (OSError, MemoryError, RuntimeError) as error:
+            sentence = machine_failure(error)
+            if sentence is None:
+                raise
+            fail(sentence)
             raise typer.Exit(2) from error
 
 
@@ -56,8 +63,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Find soft, cheap solid electrolytes that work below 2 MPa of stack pressure.",
-    epilog="Exit codes: 0 done, 1 unexpected error or failed check, 2 unusable input (all or some rows), "
-    "130 interrupted.",
+    epilog="Exit codes: 0 done, 1 unexpected error or failed check, 2 unusable input (all or some rows) or a "
+    "lack of disk, memory or GPU, 130 interrupted.",
 )
 app.command("predict")(predict.command)
 app.command("cost")(cost.command)
