@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -187,6 +187,7 @@ def _total_energy(entry: Mapping[str, Any], place: str) -> tuple[str, float]:
             raise EntriesError(f"{place}: its energy adjustments are no list; write ComputedEntry.as_dict()")
         correction = sum(_adjustment(a, place) for a in adjustments)
     formula = "".join(f"{element}{amount:g}" for element, amount in composition.items())
+    assert _is_number(energy)  # noqa: S101 - looked at above
     return formula, float(energy) + float(correction)
 
 
@@ -203,10 +204,9 @@ def _adjustment(adjustment: Mapping[str, Any], place: str) -> float:
     )
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     """Tell whether a JSON value is a number that an energy in eV or an amount can be."""
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return plain and -LARGEST <= value <= LARGEST  # type: ignore[operator]
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def _one_functional(names: Iterable[str], place: str) -> str:
