@@ -6,7 +6,7 @@ import contextlib
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from softlyte.models.tuning_config import load_tuning
 from softlyte.screening.candidate_files import read_candidates
 from softlyte.screening.costing import load_costing
 from softlyte.screening.enumerate import plan_candidates
-from softlyte.screening.inputs import InputRows, check_rows, rows_from_formulas
+from softlyte.screening.inputs import InputRows, check_batches, rows_from_formulas
 from softlyte.screening.own_data import add_measurements
 from softlyte.screening.own_solid import OwnModuli
 from softlyte.screening.physics.job_folder import JobFolder
@@ -54,14 +54,15 @@ def _written(content: bytes, path: Path) -> Path:
     return path
 
 
-def _accounted(rows: InputRows, expected: int | None = None) -> str:
+def _accounted(batches: Iterable[InputRows], expected: int | None = None) -> str:
     """Check that each row that was read is a result or refused with a reason, and none is both."""
-    given = [*rows.row, *(r.row for r in rows.rejected)]
+    read = list(batches)
+    given = [number for rows in read for number in (*rows.row, *(r.row for r in rows.rejected))]
     if len(set(given)) < len(given):
         raise Fault("a row was read twice")
     if expected is not None and len(given) != expected:
         raise Fault(f"{expected} rows in the file, {len(given)} read or refused")
-    found = check_rows(rows, KNOWN)
+    found = check_batches(read, KNOWN)
     kept, refused = set(found.row.tolist()), {r.row for r in found.rejected}
     if kept | refused != set(given) or kept & refused:
         raise Fault(f"rows {sorted(set(given) ^ (kept | refused))[:5]} are neither results nor refused")
@@ -78,7 +79,7 @@ def _formula(content: bytes, folder: Path) -> str:
         written = normalise_formula(text)
         if normalise_formula(written) != written:
             raise Fault(f"{written} is no normal form of itself")
-    return _accounted(rows_from_formulas([text, "LiCl"]), 2)
+    return _accounted([rows_from_formulas([text, "LiCl"])], 2)
 
 
 def _candidates(content: bytes, folder: Path) -> str:
@@ -86,11 +87,11 @@ def _candidates(content: bytes, folder: Path) -> str:
     text = content.decode("utf-8-sig", "surrogateescape").lstrip("\r\n")
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     next(lines)
-    return _accounted(rows, sum(any(cell.strip() for cell in line) for line in lines))
+    return _accounted(rows.batches, sum(any(cell.strip() for cell in line) for line in lines))
 
 
 def _parquet(content: bytes, folder: Path) -> str:
-    return _accounted(read_candidates(_written(content, folder / "candidates.parquet")))
+    return _accounted(read_candidates(_written(content, folder / "candidates.parquet")).batches)
 
 
 def _measurements(content: bytes, folder: Path) -> str:

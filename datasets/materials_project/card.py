@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from softlyte.datasets.cards import Sha256
-from softlyte.datasets.documents import read_yaml
+from softlyte.datasets.documents import DocumentError, read_yaml
 from softlyte.datasets.materials_project.session import MaterialsProjectError
 from softlyte.datasets.writing import write_bytes
 
@@ -87,7 +87,7 @@ def read_fetch_card(folder: Path | str) -> FetchCard:
         raise MaterialsProjectError(
             f"{folder} holds no {CARD_FILE}; fetch with `softlyte data fetch-mp --out {folder}`"
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+    except (OSError, UnicodeDecodeError, DocumentError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise MaterialsProjectError(
             f"the card {path} is damaged ({reason}); fetch again with --overwrite"

@@ -28,7 +28,7 @@ from softlyte.featurize.phase_diagram import MOBILE_IONS
 from softlyte.screening.crystals.generate import plain_structure
 from softlyte.screening.export import write_csv
 from softlyte.screening.physics.elasticity import relax
-from softlyte.screening.physics.job_folder import JobFolder
+from softlyte.screening.physics.job_folder import JobFolder, one_thread_here
 from softlyte.screening.physics.potentials import PhysicsError, find_potential, load_calculator
 from softlyte.screening.physics.velocities import set_thermal_velocities
 
@@ -160,6 +160,7 @@ def diffuse(
     return DiffusionResult(Path(out), table, arrhenius)
 
 
+@one_thread_here()
 def _supercell(
     structure: Structure, calculator: Calculator, folder: JobFolder, plan: MdSettings
 ) -> Structure:
@@ -176,6 +177,7 @@ def _supercell(
     return Structure.from_dict(record["structure"])
 
 
+@one_thread_here()
 def _dynamics(
     cell: Structure,
     kelvin: float,

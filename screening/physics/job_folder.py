@@ -185,7 +185,7 @@ class JobFolder:
         if progress is not None and tasks:
             progress(stage, len(results), len(tasks))
         if workers == 1 or len(todo) == 1:
-            with _one_thread_here():
+            with one_thread_here():
                 for key, argument in todo:
                     keep(key, _guarded(work, argument))
         elif todo:
@@ -227,7 +227,7 @@ def _in_processes(
 
 
 @contextmanager
-def _one_thread_here() -> Iterator[None]:
+def one_thread_here() -> Iterator[None]:
     """Let torch compute with one thread in the block: sums of several threads differ from run to run."""
     import torch
 
