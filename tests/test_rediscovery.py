@@ -388,6 +388,7 @@ def test_the_command_says_what_cannot_be_run(tmp_path: Path) -> None:
         ({"sample": 0}, "sample of 1 or more"),
         ({"effort": Effort(members=1)}, "2 members or more"),
         ({"years": (2090,)}, "no discovery after 2090"),
+        ({"years": (1990,)}, "no conductor of 1 mS/cm that was published until 1990"),
     ],
 )
 def test_what_cannot_be_run_is_refused(asked: dict[str, object], says: str, tmp_path: Path) -> None:

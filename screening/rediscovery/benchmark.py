@@ -108,7 +108,8 @@ def rediscovery(
         progress: see `Progress`.
 
     Raises:
-        RediscoveryError: no year, a sample that is too small, or nothing was discovered after a year.
+        RediscoveryError: no year, a sample that is too small, or nothing was discovered after a year or known
+            until then.
         UserError: spaces, targets or folder cannot be used.
     """
     folder = Path(out)
@@ -128,6 +129,11 @@ def rediscovery(
     for year, those in found.items():
         if not those:
             raise RediscoveryError(f"the tables hold no discovery after {year}; give an earlier year")
+        if not len(conductors_until(table, year)):
+            raise RediscoveryError(
+                f"the tables hold no conductor of 1 mS/cm that was published until {year}, nothing to learn "
+                "from; give a later year"
+            )
     everyone = _once(found)
     show("candidates", 0, 1)
     population = draw_population(everyone, sample, effort.seed, tuple(spaces))
