@@ -55,7 +55,7 @@ main()
 
 # Trainings see about 300 rows of each table, so that one is a matter of seconds.
 
-TRAINING = """
+SMALL = """
 [network]
 width = 8
 layers = 1
@@ -63,7 +63,12 @@ heads = 2
 head_width = 8
 [training]
 batch_size = 64
-[[training.stages]]
+"""
+"""Network and batches of both."""
+
+TRAINING = (
+    SMALL
+    + """[[training.stages]]
 name = "joint"
 epochs = 4
 learning_rate = 5e-3
@@ -78,16 +83,11 @@ processes = 1
 [data]
 folds = 2
 """
+)
 
-TUNING = """
-[network]
-width = 8
-layers = 1
-heads = 2
-head_width = 8
-[training]
-batch_size = 64
-[[training.stages]]
+TUNING = (
+    SMALL
+    + """[[training.stages]]
 name = "joint"
 epochs = 6
 learning_rate = 5e-3
@@ -106,6 +106,7 @@ network.width = {choices = [8, 16]}
 "training.stages.0.learning_rate" = {low = 1e-4, high = 1e-1, log = true}
 training.batch_size = {low = 16, high = 64}
 """
+)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ What a column means stands in vocabulary.py.
 
 from __future__ import annotations
 
+from softlyte.datasets.column import INTERVAL_LEVEL as INTERVAL_LEVEL
+from softlyte.datasets.column import Column as Column
 from softlyte.datasets.vocabulary import COLUMNS as COLUMNS
-from softlyte.datasets.vocabulary import INTERVAL_LEVEL as INTERVAL_LEVEL
-from softlyte.datasets.vocabulary import Column as Column
 
 
 def with_intervals(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -99,7 +100,7 @@ class CrystalNetworkConfig(BaseModel):
         return self
 
 
-class CrystalNetwork(nn.Module):
+class CrystalNetwork(nn.Module, ABC):
     """Location and scale of each crystal task, from a batch of crystal graphs.
 
     What does not depend on the architecture: sites, readout and heads. Subclasses pass the messages.
@@ -135,9 +136,9 @@ class CrystalNetwork(nn.Module):
         out = self.heads(self.readout(x, batch, volume))
         return NetworkOutput(out[..., 0], out[..., 1].clamp(*LOG_SCALE_RANGE))
 
+    @abstractmethod
     def sites(self, batch: CrystalBatch, displacement: Tensor) -> Tensor:
         """Return a vector of each site, [V, W]; displacement [E, 3] in Å stands for the batch's own."""
-        raise NotImplementedError
 
     def _edge_weights(self, batch: CrystalBatch, distance: Tensor) -> Tensor:
         """Return how much each edge counts, [E]: is its source there, and how near."""

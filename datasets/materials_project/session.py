@@ -1,6 +1,6 @@
 """HTTP with patience: time limits, retries with growing waits, one sentence for each thing that goes wrong.
 
-mp-api sends every request through this session. Its own session retries three times within a second, waits
+mp-api sends every request through this connection. Its own retries three times within a second, waits
 without end for some answers, and passes on what JSON libraries say about half an answer.
 """
 
