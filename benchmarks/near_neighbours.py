@@ -21,9 +21,10 @@ from benchmarks.measured import BY, FOLDS, Measured, load_measured
 from benchmarks.metrics import over_seeds, spearman
 from benchmarks.report import markdown_table, write_section
 from softlyte.datasets.columns import INTERVAL_LEVEL
+from softlyte.datasets.distances import distances
 from softlyte.models.distillation import tabular_features
 from softlyte.models.evaluation import halide_rows
-from softlyte.models.residual_process import ResidualProcess, distances
+from softlyte.models.residual_process import ResidualProcess
 
 Array = NDArray[np.float64]
 HALF = float(ndtri(0.5 + INTERVAL_LEVEL / 2))

@@ -29,7 +29,8 @@ from scipy.optimize import minimize
 from scipy.special import ndtri
 
 from softlyte.datasets.columns import INTERVAL_LEVEL
-from softlyte.datasets.formulas import MAX_ATOMIC_NUMBER, Compositions
+from softlyte.datasets.distances import distances
+from softlyte.datasets.formulas import Compositions
 
 Array = NDArray[np.float64]
 
@@ -228,15 +229,3 @@ class ResidualProcess:
 def kernel_of(distance: Array, reach: float) -> Array:
     """Return what two compositions at a distance share, of the same shape: 1 at 0, 0 where all differs."""
     return np.asarray((1.0 - distance) * np.exp(-distance / reach))
-
-
-def distances(a: Compositions, b: Compositions) -> Array:
-    """Return half the sum of absolute differences of atomic fractions, [A, B], from 0 to 1."""
-    table = np.zeros((MAX_ATOMIC_NUMBER + 1, len(b)))
-    row = np.broadcast_to(np.arange(len(b))[:, None], b.atomic_numbers.shape)
-    table[b.atomic_numbers, row] = b.fractions()
-    table[0] = 0.0
-    fractions, shared = a.fractions(), np.zeros((len(a), len(b)))
-    for column in range(a.atomic_numbers.shape[1]):
-        shared += np.minimum(fractions[:, column, None], table[a.atomic_numbers[:, column]])
-    return np.clip(1.0 - shared, 0.0, 1.0)

@@ -8,13 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 from softlyte.cli.app import app
+from softlyte.datasets.distances import distances
 from softlyte.datasets.errors import UserError
 from softlyte.datasets.formulas import Compositions
 from softlyte.models import adaptation as module
 from softlyte.models.adaptation import ADAPTATION, TENSORS, adapt
 from softlyte.models.checkpoint import CheckpointError
 from softlyte.models.predictor import Predictor
-from softlyte.models.residual_process import ResidualProcess, distances, kernel_of
+from softlyte.models.residual_process import ResidualProcess, kernel_of
 from softlyte.screening.own_data import add_measurements
 
 RUNNER = CliRunner()
