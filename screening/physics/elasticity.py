@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,18 +20,21 @@ from softlyte.screening.physics.potentials import PhysicsError
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
+    from ase.optimize.optimize import Optimizer
 
 FMAX_EV_A = 0.02
 """Largest force on an atom, and on the cell, of a relaxed structure, eV/angstrom."""
 MAX_STEPS = 500
+STRAINED_STEPS = 150
+"""For the ions of a strained cell. Sound crystals need a third of this; an unstable one, which would slide off
+its saddle for thousands of steps, is recognised without them."""
 CONVERGED_FACTOR = 1.5
 """Forces in the cell's deformed frame, which the optimiser stops at, differ a little from those reported."""
-LOST_EV_A = 10.0
-"""Force from which a structure is not worth another attempt, eV/angstrom."""
 SETTLED_EV_A = 0.1
 """Force up to which the energy of a structure that did not converge is good to some meV/atom."""
-OPTIMIZER = "LBFGS"
-"""ASE's; it needs half the steps of FIRE in the strained cells of Li2ZrCl6 and Li3InCl6."""
+QUICK_STEPS = 40
+OPTIMIZER = f"LBFGS, after {QUICK_STEPS} steps FIRE"
+"""ASE's, see `settling_optimizer`."""
 NORM_STRAINS = (-0.01, -0.005, 0.005, 0.01)
 SHEAR_STRAINS = (-0.02, -0.01, 0.01, 0.02)
 """Strains of the 24 cells whose stresses are fitted."""
@@ -102,6 +106,26 @@ class Elastic:
         return "" if self.r2 >= LEAST_R2 else "stress not linear in strain"
 
 
+@lru_cache(maxsize=1)
+def settling_optimizer() -> type[Optimizer]:
+    """Return an ASE optimizer: L-BFGS, and FIRE for what that has not relaxed in QUICK_STEPS.
+
+    L-BFGS needs half the steps of FIRE in the strained cells of Li2ZrCl6 and Li3InCl6, but in soft iodides
+    it goes to and fro above the wanted force for hundreds of steps, where damped dynamics comes down in 30-70.
+    """
+    from ase.optimize import FIRE, LBFGS
+
+    class Settling(LBFGS):
+        def __init__(self, atoms: Any, **settings: Any) -> None:
+            super().__init__(atoms, **settings)
+            self._calm = FIRE(atoms, logfile=None)
+
+        def step(self, forces: Any = None) -> None:
+            (super().step if self.nsteps < QUICK_STEPS else self._calm.step)(forces)
+
+    return Settling
+
+
 def relax(
     structure: Structure,
     calculator: Calculator,
@@ -126,19 +150,13 @@ def relax(
     if not structure.is_ordered:
         raise PhysicsError(f"{structure.composition.reduced_formula} has partial occupancies; order it first")
 
-    def run(start: Structure, optimizer: str) -> dict[str, Any]:
-        relaxer = RelaxCalc(
-            calculator, optimizer=optimizer, fmax=fmax, max_steps=max_steps, relax_cell=relax_cell
-        )
+    relaxer = RelaxCalc(
+        calculator, optimizer=settling_optimizer(), fmax=fmax, max_steps=max_steps, relax_cell=relax_cell
+    )
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return dict(relaxer.calc(start))
-
-    try:
-        found = run(structure, OPTIMIZER)
-        if CONVERGED_FACTOR * fmax < found["max_force"] < LOST_EV_A:
-            # A quasi-Newton step can go to and fro on a rough surface, where damped dynamics comes down.
-            found = run(found["final_structure"], "FIRE")
+            found = relaxer.calc(structure)
     except (KeyError, IndexError) as error:
         raise PhysicsError(
             f"the potential cannot treat {structure.composition.reduced_formula} (unknown element {error})"
@@ -173,7 +191,7 @@ def elastic(structure: Structure, calculator: Calculator) -> Elastic:
         relax_deformed_structures=True,
         units_GPa=True,
         r2_min=-1.0,
-        relax_calc_kwargs={"optimizer": OPTIMIZER},
+        relax_calc_kwargs={"optimizer": settling_optimizer(), "max_steps": STRAINED_STEPS},
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
