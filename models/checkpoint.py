@@ -20,10 +20,14 @@ from softlyte.datasets.errors import UserError
 from softlyte.datasets.writing import write_bytes
 
 FORMAT = "softlyte-composition-ensemble"
+CRYSTAL_FORMAT = "softlyte-crystal-ensemble"
 FORMAT_VERSION = 1
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 PRETRAINED = Path(__file__).parent / "pretrained"
-"""Folder of the weights that ship with Softlyte."""
+PRETRAINED_CRYSTALS = Path(__file__).parent / "pretrained_crystals"
+"""Folders of the weights that ship with Softlyte."""
+
+_SHIPPED = {FORMAT: PRETRAINED, CRYSTAL_FORMAT: PRETRAINED_CRYSTALS}
 
 
 class CheckpointError(UserError):
@@ -49,7 +53,9 @@ def save_state(path: Path, state: Mapping[str, Tensor]) -> None:
     write_bytes(path, save({k: v.detach().cpu().contiguous() for k, v in state.items()}))
 
 
-def save_checkpoint(folder: Path, card: dict[str, Any], members: Sequence[Mapping[str, Tensor]]) -> None:
+def save_checkpoint(
+    folder: Path, card: dict[str, Any], members: Sequence[Mapping[str, Tensor]], format: str = FORMAT
+) -> None:
     """Write card.json and weights.safetensors; the card gets format, version and the weights' checksum.
 
     Weights are kept in half precision: half the size; over 8,000 candidates no prediction of the shipped
@@ -63,7 +69,7 @@ def save_checkpoint(folder: Path, card: dict[str, Any], members: Sequence[Mappin
     }
     save_state(folder / WEIGHTS, joined)
     full = {
-        "format": FORMAT,
+        "format": format,
         "format_version": FORMAT_VERSION,
         "members": len(members),
         "weights_sha256": file_sha256(folder / WEIGHTS),
@@ -84,16 +90,17 @@ def load_state(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def load_checkpoint(folder: Path | None = None) -> Checkpoint:
+def load_checkpoint(folder: Path | None = None, format: str = FORMAT) -> Checkpoint:
     """Read an ensemble and check format, version and checksum.
 
     Args:
         folder: folder with card.json and weights.safetensors; None for the shipped weights.
+        format: FORMAT for networks on compositions, CRYSTAL_FORMAT for those on structures.
 
     Raises:
         CheckpointError: something is missing, truncated, altered or from another program.
     """
-    folder = PRETRAINED if folder is None else Path(folder)
+    folder = _SHIPPED[format] if folder is None else Path(folder)
     card_path, weights_path = folder / CARD, folder / WEIGHTS
     try:
         card = read_json(card_path.read_text(encoding="utf-8"))
@@ -101,8 +108,13 @@ def load_checkpoint(folder: Path | None = None) -> Checkpoint:
         raise CheckpointError(f"there is no {card_path}; give a folder written by `softlyte train`") from None
     except (OSError, UnicodeDecodeError, DocumentError) as error:
         raise CheckpointError(f"{card_path} is not readable JSON ({error}); copy it again") from error
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
+    if not isinstance(card, dict) or card.get("format") not in _SHIPPED:
         raise CheckpointError(f"{card_path} is not a Softlyte ensemble; give a folder from `softlyte train`")
+    if card["format"] != format:
+        kinds = {FORMAT: "compositions", CRYSTAL_FORMAT: "structures"}
+        raise CheckpointError(
+            f"{card_path} is an ensemble on {kinds[card['format']]}; give one that was trained on {kinds[format]}"
+        )
     if card.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(
             f"{card_path} has format version {card.get('format_version')!r}, this Softlyte reads "

@@ -54,12 +54,14 @@ class CrystalStageConfig(_Strict):
         learning_rate: peak of the one-cycle schedule (AdamW).
         passes: average draws of each row in an epoch by table; a table that is not named is not drawn.
             Empty: every row of every table once.
+        shared: trained once for all members, see `CrystalTrainingConfig.shared_tables`.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     epochs: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     passes: dict[str, float] = {}
+    shared: bool = False
 
     @field_validator("passes")
     @classmethod
@@ -67,6 +69,18 @@ class CrystalStageConfig(_Strict):
         if any(not drawn > 0 for drawn in value.values()):
             raise ValueError("passes must be above 0")
         return value
+
+
+class CrystalEnsembleConfig(_Strict):
+    """How many networks are trained, and how many at once.
+
+    Attributes:
+        members: networks; member m never sees fold m % folds.
+        processes: members trained at once on a CPU.
+    """
+
+    members: int = Field(5, ge=1, le=64)
+    processes: int = Field(1, ge=1, le=64)
 
 
 class CrystalFitConfig(_Strict):
@@ -94,6 +108,11 @@ class CrystalFitConfig(_Strict):
         names = [stage.name for stage in value]
         if len(set(names)) < len(names):
             raise ValueError(f"every stage needs a name of its own, not {', '.join(names)}")
+        shared = [stage.shared for stage in value]
+        if shared != sorted(shared, reverse=True) or all(shared):
+            raise ValueError("shared stages come first, and a stage of each member's own after them")
+        if any(stage.shared and not stage.passes for stage in value):
+            raise ValueError("a shared stage needs passes: the tables that all members may learn from")
         return value
 
 
@@ -102,9 +121,19 @@ class CrystalTrainingConfig(_Strict):
 
     structures: StructuresConfig
     training: CrystalFitConfig
+    ensemble: CrystalEnsembleConfig = CrystalEnsembleConfig()
     graph: GraphConfig = GraphConfig()
     network: CrystalNetworkConfig = CrystalNetworkConfig()
     seed: int = Field(0, ge=0)
+
+    @property
+    def shared_tables(self) -> frozenset[str]:
+        """Tables that shared stages draw from.
+
+        Their fold 0 is kept from every member and judges them all. In a shared stage the formulas of the
+        other tables are left out too, so that those still judge each member by its own fold.
+        """
+        return frozenset(name for stage in self.training.stages if stage.shared for name in stage.passes)
 
     @model_validator(mode="after")
     def _known_tables(self) -> CrystalTrainingConfig:
@@ -115,6 +144,11 @@ class CrystalTrainingConfig(_Strict):
                 raise ValueError(
                     f"stage {stage.name} draws from {', '.join(unknown)}; structures.tables has {known}"
                 )
+        if self.ensemble.members % self.structures.folds:
+            raise ValueError(
+                f"ensemble.members {self.ensemble.members} must be a multiple of structures.folds "
+                f"{self.structures.folds}: every fold is judged by equally many members"
+            )
         return self
 
 

@@ -31,8 +31,15 @@ from softlyte.featurize.crystal_batch import CrystalGraphs
 from softlyte.featurize.crystal_files import CrystalSource, read_crystals
 from softlyte.featurize.crystal_graph import CrystalFeaturizer
 from softlyte.featurize.hull_cache import cache_folder
+from softlyte.models.crystal_tasks import CRYSTAL_COLUMNS
 from softlyte.models.tasks import TARGET_NAMES
-from softlyte.models.training_data import Standardisation, TrainingDataError
+from softlyte.models.training_data import (
+    CRYSTAL,
+    ROOM_C,
+    Standardisation,
+    TrainingDataError,
+    TrainingRows,
+)
 
 STRUCTURE = "cif"
 LABELS = {
@@ -79,6 +86,25 @@ class CrystalRows:
 
     def __len__(self) -> int:
         return len(self.fold)
+
+    def labels(self) -> NDArray[np.float64]:
+        """Return the labels of the crystal tasks in transformed units, [N, len(CRYSTAL_TASKS)]."""
+        return self.targets[:, list(CRYSTAL_COLUMNS)]
+
+    def as_training_rows(self) -> TrainingRows:
+        """Return compositions, conditions and labels as rows of the composition networks, crystals all."""
+        return TrainingRows(
+            compositions=self.compositions,
+            phase=np.full(len(self), CRYSTAL),
+            fidelity=self.graphs.fidelity.numpy().astype(np.int64),
+            temperature_c=np.full(len(self), ROOM_C),
+            targets=self.targets,
+            censored=np.zeros(len(self), dtype=bool),
+            weight=np.ones(len(self)),
+            source=self.source,
+            fold=self.fold,
+            sources=self.sources,
+        )
 
     def standardisation(self) -> Standardisation:
         """Return mean and standard deviation of each target; 0 and 1 where fewer than two are labelled."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from softlyte.featurize.crystal_batch import CrystalBatch
+from softlyte.featurize.crystal_batch import CrystalBatch, CrystalGraphs
 from softlyte.models.batches import StageData
 from softlyte.models.callbacks import EpochLines, FinishedStage, StopInTime, WholeCheckpoints
 from softlyte.models.checkpoint import check_resumable, load_state, load_strictly
@@ -80,6 +80,8 @@ def fit_crystal_network(
     seed: int,
     standard: Standardisation,
     *,
+    stages: Sequence[CrystalStageConfig] | None = None,
+    start: dict[str, Tensor] | None = None,
     accelerator: str = "cpu",
     threads: int = 1,
     deadline: float | None = None,
@@ -95,6 +97,8 @@ def fit_crystal_network(
         folder: gets a folder for each stage with its checkpoint, log and finished weights.
         seed: of initial weights, sampling and dropout.
         standard: units of the targets.
+        stages: of the configuration; None for all.
+        start: weights to begin with; None for random ones.
         accelerator: "cpu" or "cuda".
         threads: of torch.
         deadline: on the clock of time.monotonic: stop after the last whole epoch before it; None for none.
@@ -113,8 +117,10 @@ def fit_crystal_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = crystal_network(config.network, config.graph)
+    if start is not None:
+        load_strictly(network, start, "the weights to begin with")
     dataset = LabelledCrystals(rows, standard)
-    for stage in config.training.stages:
+    for stage in config.training.stages if stages is None else stages:
         finished = folder / stage.name / FINISHED
         if not finished.is_file():
             data = _stage_data(config, dataset, rows, used, stage, seed, threads)
@@ -137,16 +143,16 @@ def fit_crystal_network(
 
 
 def predict_crystals(
-    network: CrystalNetwork, rows: CrystalRows, chosen: NDArray[np.int64], batch_size: int = 128
+    network: CrystalNetwork, graphs: CrystalGraphs, chosen: NDArray[np.int64], batch_size: int = 128
 ) -> NetworkOutput:
-    """Return the standardised outputs for chosen rows, [K, len(CRYSTAL_TASKS)] each, on the CPU."""
+    """Return the standardised outputs for chosen graphs, [K, len(CRYSTAL_TASKS)] each, on the CPU."""
     network.eval()
     device = next(network.parameters()).device
     parts = []
     with torch.no_grad():
         for start in range(0, len(chosen), batch_size):
             some = torch.from_numpy(chosen[start : start + batch_size])
-            out = network(rows.graphs.take(some).to(device))
+            out = network(graphs.take(some).to(device))
             parts.append(NetworkOutput(out.mean.cpu(), out.log_scale.cpu()))
     if not parts:
         return NetworkOutput(torch.zeros(0, len(CRYSTAL_COLUMNS)), torch.zeros(0, len(CRYSTAL_COLUMNS)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from softlyte.models.loss import MultiTaskLoss
@@ -34,11 +36,18 @@ class CrystalLoss(MultiTaskLoss):
     ) -> Tensor:
         """Return the loss; 0 for a batch without labels."""
         # Tasks without a head have no labels, so what stands in their place teaches nothing.
-        full = NetworkOutput(*(_among_all_tasks(part) for part in output))
+        full = NetworkOutput(*(_padded(part) for part in output))
         return super().forward(full, targets, censored, weight)
 
 
-def _among_all_tasks(values: Tensor) -> Tensor:
+def among_all_tasks(values: NDArray[np.float64], otherwise: float) -> NDArray[np.float64]:
+    """Put [..., len(CRYSTAL_TASKS)] into the columns of all tasks, [..., T]; `otherwise` in the others."""
+    full = np.full((*values.shape[:-1], len(TASK_NAMES)), otherwise)
+    full[..., list(CRYSTAL_COLUMNS)] = values
+    return full
+
+
+def _padded(values: Tensor) -> Tensor:
     """Put [B, len(CRYSTAL_TASKS)] into the columns of all tasks, [B, T], zeros elsewhere."""
     columns = torch.tensor(CRYSTAL_COLUMNS, device=values.device)
     return values.new_zeros(len(values), len(TASK_NAMES)).index_copy(1, columns, values)

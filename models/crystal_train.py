@@ -1,49 +1,44 @@
-"""Cross-validate crystal networks: `softlyte train` with a configuration that has a [structures] table."""
+"""Train an ensemble of crystal networks: `softlyte train` with a configuration that has a [structures] table."""
 
 from __future__ import annotations
 
 import io
 import json
+import platform
+import sys
 import time
-from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
-from softlyte.datasets.formulas import symbols
 from softlyte.datasets.writing import write_bytes
-from softlyte.models.checkpoint import load_state, load_strictly, save_state
+from softlyte.models.calibration import Calibration
+from softlyte.models.checkpoint import CRYSTAL_FORMAT, file_sha256, load_state, save_checkpoint
 from softlyte.models.config import ConfigError
 from softlyte.models.crystal_config import CrystalTrainingConfig, load_crystal_config
-from softlyte.models.crystal_data import CrystalRows, load_crystal_rows
-from softlyte.models.crystal_fit import fit_crystal_network, predict_crystals
-from softlyte.models.crystal_network import crystal_network
-from softlyte.models.crystal_tasks import CRYSTAL_COLUMNS, CRYSTAL_TASKS
-from softlyte.models.evaluation import FEWEST_ROWS, HALOGENS
+from softlyte.models.crystal_data import CrystalRows
+from softlyte.models.crystal_members import (
+    EVALUATED,
+    CrystalMemberJob,
+    crystal_rows_of,
+    fit_crystal_member,
+    fit_crystal_members,
+    judging_members,
+    out_of_fold,
+)
+from softlyte.models.crystal_tasks import CRYSTAL_TASKS, among_all_tasks
+from softlyte.models.evaluation import calibrate_rows, evaluate
 from softlyte.models.predictor import choose_device
 from softlyte.models.run_folder import run_folder
+from softlyte.models.support import Support
+from softlyte.models.train import TrainResult
 from softlyte.models.training_data import Standardisation
 
 METRICS, OUT_OF_FOLD, ROWS = "metrics.json", "out_of_fold.npz", "rows.json"
-EVALUATED = "evaluated.safetensors"
-_LAPLACE_SD = 2.0**0.5  # standard deviation over scale
-
-
-@dataclass(frozen=True)
-class CrystalTrainResult:
-    """What a cross-validation leaves.
-
-    Attributes:
-        finished: False if the time ran out first; the same call goes on.
-        metrics: by task and subset, as in metrics.json.
-    """
-
-    finished: bool
-    metrics: dict[str, Any]
 
 
 def train_crystals(
@@ -53,13 +48,14 @@ def train_crystals(
     seed: int | None = None,
     max_hours: float | None = None,
     progress: bool = True,
-) -> CrystalTrainResult:
-    """Train a network for each fold without that fold and predict the fold; a second call continues.
+) -> TrainResult:
+    """Train, calibrate, evaluate and save an ensemble; a second call on the same folder continues it.
 
     The folder receives config.json before work starts; rows.json (rows used and left out, by table and
-    reason, structures that could not be read); a folder per fold with its stages and
-    evaluated.safetensors; out_of_fold.npz (mean and sd [N, tasks] in transformed units, label [N, tasks],
-    fold, source and position [N] of every row) and metrics.json.
+    reason, structures that could not be read); a folder `shared` and one per member with their stages and
+    evaluated.safetensors; out_of_fold.npz (mean and sd [M/K, N, tasks] in transformed units, label
+    [N, tasks], fold, source and position [N] of every row, NaN where no member can judge it);
+    metrics.json, and the finished `checkpoint` folder for `CrystalPredictor.load`.
 
     Args:
         config: TOML path or configuration.
@@ -90,86 +86,82 @@ def train_crystals(
 
 def _trained(
     resolved: CrystalTrainingConfig, folder: Path, accelerator: str, deadline: float | None, progress: bool
-) -> CrystalTrainResult:
+) -> TrainResult:
     """Train in a folder that this process holds; arguments as for `train_crystals`."""
-    data = resolved.structures
-    rows = load_crystal_rows(
-        data.tables, resolved.graph.featurizer(), data.folds, data.split_seed, data.processes
-    )
+    rows = crystal_rows_of(resolved)
     write_bytes(folder / ROWS, (json.dumps(_rows_read(rows), indent=1) + "\n").encode())
+    checksums = {name: file_sha256(path) for name, path in resolved.structures.tables.items()}
+    members, threads = resolved.ensemble.members, torch.get_num_threads()
+    processes = 1 if accelerator == "cuda" else min(resolved.ensemble.processes, members)
+
+    def job(number: int, threads: int, shown: bool) -> CrystalMemberJob:
+        return CrystalMemberJob(resolved, folder, number, accelerator, threads, deadline, progress and shown)
+
+    if resolved.shared_tables and not fit_crystal_member(job(-1, threads, True)):
+        return TrainResult(None, {})
+    jobs = [
+        job(number, max(1, threads // processes), number % processes == 0 or not sys.stderr.isatty())
+        for number in range(members)
+    ]
+    if not fit_crystal_members(jobs, processes):
+        return TrainResult(None, {})
     standard = rows.standardisation()
-    mean = np.empty((len(rows), len(CRYSTAL_TASKS)))
-    sd = np.empty_like(mean)
-    for fold in range(data.folds):
-        place = folder / f"fold_{fold}"
-        finished = place / EVALUATED
-        if not finished.is_file():
-            state = fit_crystal_network(
-                resolved,
-                rows,
-                rows.fold != fold,
-                place,
-                resolved.seed * 1000 + fold,
-                standard,
-                accelerator=accelerator,
-                threads=torch.get_num_threads(),
-                deadline=deadline,
-                progress=progress,
-            )
-            if state is None:
-                return CrystalTrainResult(False, {})
-            save_state(finished, state)
-        network = crystal_network(resolved.network, resolved.graph)
-        load_strictly(network, load_state(finished), str(finished))
-        held_out = np.flatnonzero(rows.fold == fold)
-        network.to(accelerator)
-        mean[held_out], sd[held_out] = _in_units(*predict_crystals(network, rows, held_out), standard)
-    label = rows.targets[:, list(CRYSTAL_COLUMNS)]
-    _save_out_of_fold(folder / OUT_OF_FOLD, rows, mean, sd, label)
-    metrics = crystal_metrics(rows, mean, label)
+    states = [load_state(job.place / EVALUATED) for job in jobs]
+    mean, sd = out_of_fold(resolved, states, rows, standard, torch.device(accelerator))
+    _save_out_of_fold(folder / OUT_OF_FOLD, rows, mean, sd)
+    judged = np.flatnonzero(judging_members(resolved, rows) >= 0)
+    calibration, metrics = judge(rows, mean, sd, judged, standard)
+    card = {
+        "name": "softlyte crystal ensemble",
+        "tasks": list(CRYSTAL_TASKS),
+        "network": resolved.network.model_dump(),
+        "graph": resolved.graph.model_dump(),
+        "config": json.loads(resolved.model_dump_json()),
+        "standardisation": {"mean": standard.mean.tolist(), "sd": standard.sd.tolist()},
+        "elements": sorted({int(z) for z in np.unique(rows.compositions.atomic_numbers)} - {0}),
+        "rows": {name: entry["used"] for name, entry in _rows_read(rows).items()},
+        "tables_sha256": checksums,
+        "calibration": calibration.to_card(),
+        "support": Support.fit(rows.as_training_rows()).to_card(),
+        "test_metrics": metrics,
+        "training": {
+            "device": accelerator,
+            "python": platform.python_version(),
+            "torch": metadata.version("torch"),
+        },
+        "intended_use": (
+            "Moduli and formation energies of relaxed inorganic crystals, near DFT's (PBE). Unrelaxed "
+            "structures, surfaces, molecules and glasses are extrapolations."
+        ),
+    }
+    save_checkpoint(folder / "checkpoint", card, states, CRYSTAL_FORMAT)
     write_bytes(folder / METRICS, (json.dumps(metrics, indent=1) + "\n").encode())
-    return CrystalTrainResult(True, metrics)
+    return TrainResult(folder / "checkpoint", metrics)
 
 
-def crystal_metrics(
-    rows: CrystalRows, mean: NDArray[np.float64], label: NDArray[np.float64]
-) -> dict[str, Any]:
-    """Return rows, mae, rmse and spearman by task and subset (all, Li/Na halides), in transformed units.
+def judge(
+    rows: CrystalRows,
+    mean: NDArray[np.float64],
+    sd: NDArray[np.float64],
+    judged: NDArray[np.int64],
+    standard: Standardisation,
+) -> tuple[Calibration, dict[str, Any]]:
+    """Return calibration and metrics of out-of-fold predictions.
 
     Args:
         rows: N crystals.
-        mean: [N, len(CRYSTAL_TASKS)] predictions of networks that have not seen the row's formula.
-        label: [N, len(CRYSTAL_TASKS)], NaN where there is none.
+        mean: [E, N, len(CRYSTAL_TASKS)] of members that have not seen the row, transformed units.
+        sd: [E, N, len(CRYSTAL_TASKS)] before calibration.
+        judged: rows that count.
+        standard: units of the targets.
     """
-    number = {symbol: z for z, symbol in enumerate(symbols())}
-    z = rows.compositions.atomic_numbers
-    mobile = np.isin(z, [number["Li"], number["Na"]]).any(axis=1)
-    halogen = np.isin(z, [number[h] for h in HALOGENS]).any(axis=1)
-    subsets = {"all": np.ones(len(rows), dtype=bool), "Li/Na halides": mobile & halogen}
-    out: dict[str, Any] = {}
-    for column, task in enumerate(CRYSTAL_TASKS):
-        for name, mask in subsets.items():
-            chosen = mask & ~np.isnan(label[:, column])
-            if chosen.sum() < FEWEST_ROWS:
-                continue
-            p, y = mean[chosen, column], label[chosen, column]
-            out.setdefault(task, {})[name] = {
-                "rows": int(chosen.sum()),
-                "mae": float(np.abs(p - y).mean()),
-                "rmse": float(np.sqrt(((p - y) ** 2).mean())),
-                "spearman": float(spearmanr(p, y).statistic),
-            }
-    return out
-
-
-def _in_units(
-    mean: torch.Tensor, log_scale: torch.Tensor, standard: Standardisation
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return median and standard deviation in transformed units from standardised outputs."""
-    columns = list(CRYSTAL_COLUMNS)
-    centre, spread = standard.mean[columns], standard.sd[columns]
-    scale = np.exp(log_scale.numpy().astype(np.float64))
-    return mean.numpy().astype(np.float64) * spread + centre, _LAPLACE_SD * scale * spread
+    some = rows.as_training_rows().take(judged)
+    full_mean, full_sd = among_all_tasks(mean[:, judged], 0.0), among_all_tasks(sd[:, judged], 1.0)
+    calibration = calibrate_rows(some, full_mean, full_sd, Support.fit(some), standard)
+    # The density of a given structure is known.
+    metrics = evaluate(some, full_mean, full_sd, standard)
+    metrics.pop("density_g_cm3", None)
+    return calibration, metrics
 
 
 def _rows_read(rows: CrystalRows) -> dict[str, Any]:
@@ -185,11 +177,7 @@ def _rows_read(rows: CrystalRows) -> dict[str, Any]:
 
 
 def _save_out_of_fold(
-    path: Path,
-    rows: CrystalRows,
-    mean: NDArray[np.float64],
-    sd: NDArray[np.float64],
-    label: NDArray[np.float64],
+    path: Path, rows: CrystalRows, mean: NDArray[np.float64], sd: NDArray[np.float64]
 ) -> None:
     """Write the out-of-fold predictions atomically, in single precision."""
     buffer = io.BytesIO()
@@ -197,7 +185,7 @@ def _save_out_of_fold(
         buffer,
         mean=mean.astype(np.float32),
         sd=sd.astype(np.float32),
-        label=label.astype(np.float32),
+        label=rows.labels().astype(np.float32),
         fold=rows.fold,
         source=rows.source,
         position=rows.position,

@@ -56,7 +56,7 @@ def choose_device(device: str = "auto") -> torch.device:
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-_OF_ODD_CARDS = (KeyError, TypeError, IndexError, ValueError, OverflowError, RuntimeError, MemoryError)
+ODD_CARD_ERRORS = (KeyError, TypeError, IndexError, ValueError, OverflowError, RuntimeError, MemoryError)
 """What a card with odd values leads to while the networks are made."""
 
 
@@ -117,7 +117,7 @@ class Predictor:
         adaptation = load_adaptation(where, checkpoint.card["weights_sha256"])
         try:
             return cls(checkpoint, chosen, adaptation)
-        except _OF_ODD_CARDS as error:
+        except ODD_CARD_ERRORS as error:
             if isinstance(error, UserError):
                 raise
             problem = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,12 +15,17 @@ from typer.testing import CliRunner
 
 from softlyte.cli.app import app
 from softlyte.featurize.crystal_graph import CrystalFeaturizer
+from softlyte.featurize.crystals import Crystals
 from softlyte.models import crystal_data
+from softlyte.models.checkpoint import PRETRAINED, CheckpointError, load_state
 from softlyte.models.config import ConfigError
 from softlyte.models.crystal_config import CrystalTrainingConfig, load_crystal_config
 from softlyte.models.crystal_data import CrystalRows, load_crystal_rows
 from softlyte.models.crystal_fit import fit_crystal_network
-from softlyte.models.crystal_train import EVALUATED, METRICS, OUT_OF_FOLD, train_crystals
+from softlyte.models.crystal_members import EVALUATED, judging_members, seen_rows
+from softlyte.models.crystal_predictor import PREDICTED, CrystalPredictor
+from softlyte.models.crystal_train import METRICS, OUT_OF_FOLD, train_crystals
+from softlyte.models.predictor import Predictor
 from softlyte.models.tasks import TARGET_NAMES
 from softlyte.models.training_data import TrainingDataError
 
@@ -64,6 +70,15 @@ def energies() -> pd.DataFrame:
     return pd.DataFrame([*rows, {**rows[0], "mp_id": "mp-99", "formation_energy_ev_atom": -13.0}])
 
 
+def cesium_energies() -> pd.DataFrame:
+    """Formulas that the elasticity table does not hold."""
+    rows = [
+        {"mp_id": f"mp-7{i}", "cif": salt(c, a, 4.0 + 0.1 * i), "formation_energy_ev_atom": -1.5 + 0.1 * i}
+        for i, (c, a) in enumerate((c, a) for c in ("Cs", "Ag", "Tl") for a in ("F", "Cl", "Br", "I"))
+    ]
+    return pd.DataFrame(rows)
+
+
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("tables")
@@ -79,11 +94,16 @@ def rows(tables: dict[str, Path]) -> CrystalRows:
 
 
 def config_of(
-    tables: dict[str, Path], architecture: str = "tensors", epochs: int = 2
+    tables: dict[str, Path],
+    architecture: str = "tensors",
+    epochs: int = 2,
+    shared: bool = False,
+    processes: int = 1,
 ) -> CrystalTrainingConfig:
     return CrystalTrainingConfig.model_validate(
         {
             "structures": {"tables": tables, "folds": 4},
+            "ensemble": {"members": 4, "processes": processes},
             "graph": {"neighbours": 8, "angle_neighbours": 4},
             "network": {
                 "architecture": architecture,
@@ -97,7 +117,13 @@ def config_of(
             "training": {
                 "batch_size": 8,
                 "stages": [
-                    {"name": "pretrain", "epochs": 1, "learning_rate": 1e-3, "passes": {"energy": 1.0}},
+                    {
+                        "name": "pretrain",
+                        "epochs": 1,
+                        "learning_rate": 1e-3,
+                        "passes": {"energy": 1.0},
+                        "shared": shared,
+                    },
                     {"name": "joint", "epochs": epochs, "learning_rate": 1e-3},
                 ],
             },
@@ -221,29 +247,111 @@ def test_a_stage_without_rows_is_named(tables: dict[str, Path], rows: CrystalRow
         fit_crystal_network(config_of(tables), rows, none, tmp_path, 0, rows.standardisation())
 
 
-def test_a_cross_validation_predicts_every_row_once(tables: dict[str, Path], tmp_path: Path) -> None:
+def test_an_ensemble_is_judged_by_rows_its_members_have_not_seen(
+    tables: dict[str, Path], tmp_path: Path
+) -> None:
     config = config_of(tables, epochs=1)
     first = train_crystals(config, tmp_path / "run", "cpu", progress=False)
-    assert first.finished
+    assert first.checkpoint == tmp_path / "run" / "checkpoint"
     saved = np.load(tmp_path / "run" / OUT_OF_FOLD)
-    assert saved["mean"].shape == saved["sd"].shape == saved["label"].shape == (32, 4)
+    assert saved["mean"].shape == saved["sd"].shape == (1, 32, 4)
+    assert saved["label"].shape == (32, 4)
     assert np.isfinite(saved["mean"]).all()
     assert (saved["sd"] > 0).all()
-    mae = np.nanmean(np.abs(saved["mean"] - saved["label"]), axis=0)
-    entry = first.metrics["bulk_modulus_gpa"]["all"]
+    mae = np.nanmean(np.abs(saved["mean"][0] - saved["label"]), axis=0)
+    entry = first.metrics["bulk_modulus_gpa"]["crystal"]
     assert entry["rows"] == 16
     assert entry["mae"] == pytest.approx(mae[0], rel=1e-4)
+    assert set(first.metrics) == set(PREDICTED)
     assert json.loads((tmp_path / "run" / METRICS).read_text()) == first.metrics
     read = json.loads((tmp_path / "run" / "rows.json").read_text())
     assert read["elasticity"]["used"] == 16
-    # A fold that is done is not trained again; one that is gone is, to the same weights.
-    before = (tmp_path / "run" / "fold_1" / EVALUATED).read_bytes()
-    shutil.rmtree(tmp_path / "run" / "fold_1")
+    # A member that is done is not trained again; one that is gone is, to the same weights.
+    before = (tmp_path / "run" / "member_1" / EVALUATED).read_bytes()
+    shutil.rmtree(tmp_path / "run" / "member_1")
     again = train_crystals(config, tmp_path / "run", "cpu", progress=False)
-    assert (tmp_path / "run" / "fold_1" / EVALUATED).read_bytes() == before
+    assert (tmp_path / "run" / "member_1" / EVALUATED).read_bytes() == before
     assert again.metrics == first.metrics
     with pytest.raises(ConfigError, match="another configuration"):
         train_crystals(config, tmp_path / "run", "cpu", seed=1, progress=False)
+
+
+def test_shared_stages_see_no_row_that_judges(tables: dict[str, Path], rows: CrystalRows) -> None:
+    config = config_of(tables, shared=True)
+    energy = rows.source == rows.sources.index("energy")
+    # Both tables hold the same salts, so nothing is left for the shared stage.
+    assert not seen_rows(config, rows, -1).any()
+    for number in range(4):
+        seen = seen_rows(config, rows, number)
+        assert not seen[rows.fold == number].any()
+        assert not seen[energy & (rows.fold == 0)].any()
+        assert seen[~energy & (rows.fold != number)].all()
+    judges = judging_members(config, rows)
+    np.testing.assert_array_equal(judges[~energy], rows.fold[~energy])
+    assert set(judges[energy]) == {0, -1}
+    alone = config_of(tables, shared=False)
+    assert seen_rows(alone, rows, 1).sum() == (rows.fold != 1).sum()
+
+
+def test_members_go_on_from_the_shared_stages(tmp_path: Path) -> None:
+    tables = {"elasticity": tmp_path / "elasticity.parquet", "energy": tmp_path / "energy.parquet"}
+    elasticity().head(16).to_parquet(tables["elasticity"])
+    other = pd.concat([energies().head(16), cesium_energies()], ignore_index=True)
+    other.to_parquet(tables["energy"])
+    config = config_of(tables, epochs=1, shared=True, processes=2)
+    result = train_crystals(config, tmp_path / "run", "cpu", progress=False)
+    assert result.checkpoint is not None
+    shared = load_state(tmp_path / "run" / "shared" / EVALUATED)
+    member = load_state(tmp_path / "run" / "member_2" / EVALUATED)
+    # One epoch of few steps moves every weight a little, from the shared ones on.
+    name = "radial_in.weight" if "radial_in.weight" in shared else next(n for n in shared if "weight" in n)
+    moved = (member[name] - shared[name]).abs().max()
+    assert 0 < moved < 0.1
+    saved = np.load(tmp_path / "run" / OUT_OF_FOLD)
+    unjudged = np.isnan(saved["mean"]).all(axis=(0, 2))
+    np.testing.assert_array_equal(unjudged, (saved["source"] == 1) & (saved["fold"] != 0))
+
+
+def test_a_saved_ensemble_predicts_structures(tables: dict[str, Path], tmp_path: Path) -> None:
+    result = train_crystals(config_of(tables, epochs=1), tmp_path / "run", "cpu", progress=False)
+    predictor = CrystalPredictor.load(result.checkpoint, "cpu")
+    crystals = Crystals.from_structures([Structure(Lattice.cubic(4.0), [c, a], ENDS) for c, a in SALTS[:3]])
+    found = predictor.predict(crystals)
+    assert set(found) == set(PREDICTED)
+    assert found["bulk_modulus_gpa"].member_mean.shape == (4, 3)
+    one = predictor.predict(crystals[np.array([1])])
+    for name, prediction in found.items():
+        np.testing.assert_allclose(one[name].median(), prediction.median()[[1]], rtol=1e-5)
+    k, g = found["bulk_modulus_gpa"].median(), found["shear_modulus_gpa"].median()
+    assert found["youngs_modulus_gpa"].median() == pytest.approx(9 * k * g / (3 * k + g), rel=0.02)
+    assert result.checkpoint is not None
+    with pytest.raises(CheckpointError, match="ensemble on structures; give one that was trained on comp"):
+        Predictor.load(result.checkpoint, "cpu")
+    with pytest.raises(CheckpointError, match="ensemble on compositions; give one that was trained on str"):
+        CrystalPredictor.load(PRETRAINED, "cpu")
+    card = json.loads((result.checkpoint / "card.json").read_text())
+    card["graph"] = {"cutoff_angstrom": "far"}
+    (result.checkpoint / "card.json").write_text(json.dumps(card))
+    with pytest.raises(CheckpointError, match="incomplete or from another version"):
+        CrystalPredictor.load(result.checkpoint, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda raw: raw["ensemble"].update(members=5), "ensemble.members 5 must be a multiple of"),
+        (lambda raw: raw["training"]["stages"][1].update(shared=True), "shared stages come first"),
+        (
+            lambda raw: raw["training"]["stages"][0].update(shared=True, passes={}),
+            "a shared stage needs passes",
+        ),
+    ],
+)
+def test_odd_ensembles_are_refused(tables: dict[str, Path], change: Any, message: str) -> None:
+    raw = config_of(tables).model_dump()
+    change(raw)
+    with pytest.raises(ValueError, match=message):
+        CrystalTrainingConfig.model_validate(raw)
 
 
 def test_the_shipped_configurations_are_whole_but_for_the_tables(tmp_path: Path) -> None:

@@ -33,20 +33,26 @@ def command(
 ) -> None:
     """Train, calibrate, evaluate and save an ensemble of composition networks.
 
-    With a [structures] table in the configuration: cross-validate a network on crystal structures.
+    With a [structures] table in the configuration: of networks on crystal structures.
     """
-    from softlyte.models.config import read_document
+    from softlyte.models.config import ConfigError, read_document
 
     if "structures" in read_document(config):
         if own_data is not None:
             raise UserError("--own-data is for composition networks; leave it out for structures")
-        _train_on_structures(config, out, device, seed, max_hours, devices, as_json)
-        return
-    from softlyte.models.train import train
+        if devices not in (None, 1):
+            raise ConfigError(
+                f"--devices {devices} is for composition networks; leave it out for structures"
+            )
+        from softlyte.models.crystal_train import train_crystals
 
-    result = train(
-        config, out=out, device=device, seed=seed, max_hours=max_hours, devices=devices, own_data=own_data
-    )
+        result = train_crystals(config, out=out, device=device, seed=seed, max_hours=max_hours)
+    else:
+        from softlyte.models.train import train
+
+        result = train(
+            config, out=out, device=device, seed=seed, max_hours=max_hours, devices=devices, own_data=own_data
+        )
     if result.checkpoint is None:
         note(f"the time is used up; run the same command again to go on in {out}")
         return
@@ -62,35 +68,3 @@ def command(
     if not is_quiet():
         print_table(["target", "subset", *keys], rows, "Out-of-fold rows (transformed units)", right=keys)
     note(f"the ensemble is in {result.checkpoint}; use it with --weights {result.checkpoint}")
-
-
-def _train_on_structures(
-    config: Path,
-    out: Path,
-    device: str,
-    seed: int | None,
-    max_hours: float | None,
-    devices: int | None,
-    as_json: bool,
-) -> None:
-    from softlyte.models.config import ConfigError
-    from softlyte.models.crystal_train import METRICS, train_crystals
-
-    if devices not in (None, 1):
-        raise ConfigError(f"--devices {devices} is for composition networks; leave it out for structures")
-    result = train_crystals(config, out=out, device=device, seed=seed, max_hours=max_hours)
-    if not result.finished:
-        note(f"the time is used up; run the same command again to go on in {out}")
-        return
-    if as_json:
-        print_json({"folder": str(out), "metrics": result.metrics})
-        return
-    keys = ("rows", "mae", "rmse", "spearman")
-    rows = [
-        [task, subset, f"{values['rows']:,}", *(f"{values[key]:.3g}" for key in keys[1:])]
-        for task, subsets in result.metrics.items()
-        for subset, values in subsets.items()
-    ]
-    if not is_quiet():
-        print_table(["task", "subset", *keys], rows, "Formulas not seen (transformed units)", right=keys)
-    note(f"metrics are in {out / METRICS}, the networks of the folds beside them")
