@@ -84,6 +84,25 @@ class PropertyPrediction:
             self.transform,
         )
 
+    def with_members(self, count: int) -> PropertyPrediction:
+        """Return the same mean and spreads carried by another number of members.
+
+        Args:
+            count: of members, those of an ensemble that this property joins.
+        """
+        if count == len(self.member_mean):
+            return self
+        centre, shared = self.mean(), np.sqrt((self.member_sd**2).mean(axis=0))
+        # Equally likely normal scores of variance 1 stand for the members.
+        scores = ndtri((np.arange(count) + 0.5) / count)
+        scores = scores / scores.std() if count > 1 else scores
+        apart = self.member_mean.std(axis=0)
+        if count == 1:
+            shared = np.hypot(shared, apart)
+        return PropertyPrediction(
+            centre + scores[:, None] * apart, np.broadcast_to(shared, (count, len(self))).copy(), self.transform
+        )
+
     def widened(self, factor: FloatArray) -> PropertyPrediction:
         """Return the same means with every spread multiplied by a factor, [N]."""
         centre = self.mean()
@@ -127,6 +146,17 @@ class Predictions:
             return self.properties[name]
         except KeyError:
             raise KeyError(f"no property {name!r}; there are {', '.join(self.properties)}") from None
+
+    def with_properties(self, known: Mapping[str, PropertyPrediction]) -> Predictions:
+        """Return these predictions with some properties, [E', N] each, in place of the ensemble's."""
+        members = {len(p.member_mean) for p in self.properties.values()}
+        fitted = {name: p.with_members(max(members)) for name, p in known.items()}
+        return Predictions(
+            MappingProxyType({**self.properties, **fitted}),
+            self.applicability,
+            self.unknown_elements,
+            self.modulus_correlation,
+        )
 
     def take(self, rows: Rows) -> Predictions:
         """Return the chosen materials."""
