@@ -115,7 +115,8 @@ _ALL = (
         "Hull calculation",
         "",
         "What window and energy above hull stand on: known (tabulated formation energy), predicted "
-        "(networks' formation energy put on the hull), none (no hull: the window is the network's).",
+        "(networks' formation energy put on the hull), structure (that of a given structure), none (no hull: "
+        "the window is the network's).",
     ),
     Column(
         "p_within_50_mev",

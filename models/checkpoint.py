@@ -112,9 +112,8 @@ def load_checkpoint(folder: Path | None = None, format: str = FORMAT) -> Checkpo
         raise CheckpointError(f"{card_path} is not a Softlyte ensemble; give a folder from `softlyte train`")
     if card["format"] != format:
         kinds = {FORMAT: "compositions", CRYSTAL_FORMAT: "structures"}
-        raise CheckpointError(
-            f"{card_path} is an ensemble on {kinds[card['format']]}; give one that was trained on {kinds[format]}"
-        )
+        found, wanted = kinds[card["format"]], kinds[format]
+        raise CheckpointError(f"{card_path} is an ensemble on {found}; give one that was trained on {wanted}")
     if card.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(
             f"{card_path} has format version {card.get('format_version')!r}, this Softlyte reads "

@@ -1,4 +1,4 @@
-"""Members of an ensemble of crystal networks: what each may see, training them, predicting what they have not."""
+"""Members of an ensemble of crystal networks: what each may see, training, predicting the rest."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def out_of_fold(
 def in_units(
     output: NetworkOutput, standard: Standardisation
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return means and standard deviations in transformed units from standardised outputs, [K, tasks] each."""
+    """Return means and standard deviations in transformed units from standardised outputs, two [K, tasks]."""
     columns = list(CRYSTAL_COLUMNS)
     centre, spread = standard.mean[columns], standard.sd[columns]
     scale = np.exp(output.log_scale.numpy().astype(np.float64))

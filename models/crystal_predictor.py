@@ -26,7 +26,7 @@ from softlyte.models.crystal_fit import predict_crystals
 from softlyte.models.crystal_members import in_units
 from softlyte.models.crystal_network import CrystalNetworkConfig, GraphConfig, crystal_network
 from softlyte.models.crystal_tasks import CRYSTAL_TASKS, among_all_tasks
-from softlyte.models.predictions import PropertyPrediction
+from softlyte.models.predictions import PropertyPrediction, StructurePredictions
 from softlyte.models.predictor import ODD_CARD_ERRORS, calibrated, choose_device
 from softlyte.models.support import Support
 from softlyte.models.tasks import YOUNGS_MODULUS
@@ -34,6 +34,9 @@ from softlyte.models.training_data import CRYSTAL, Standardisation
 
 PREDICTED = ("bulk_modulus_gpa", "shear_modulus_gpa", YOUNGS_MODULUS, "formation_energy_ev_atom")
 """What the networks say of a structure; its density is known."""
+
+DENSITY_LOG10_SD = 0.01
+"""About 2%: thermal expansion, and what relaxed cells of DFT are off."""
 
 
 class CrystalPredictor:
@@ -101,8 +104,8 @@ class CrystalPredictor:
         found = [in_units(predict_crystals(n, graphs, rows), self.standard) for n in self.networks]
         return np.stack([mean for mean, _ in found]), np.stack([sd for _, sd in found])
 
-    def predict(self, crystals: Crystals) -> dict[str, PropertyPrediction]:
-        """Return the properties PREDICTED of N structures, [E, N] each.
+    def predict(self, crystals: Crystals) -> StructurePredictions:
+        """Return the properties PREDICTED and the density of N structures, [E, N] each.
 
         A prediction does not depend on what else is in the batch.
 
@@ -112,8 +115,8 @@ class CrystalPredictor:
         mean, sd = self.raw(crystals)
         if not (np.isfinite(mean).all() and np.isfinite(sd).all()):
             raise CheckpointError(
-                "the weights predict numbers that no crystal has: they are damaged or their training diverged; "
-                "copy them again or retrain"
+                "the weights predict numbers that no crystal has: they are damaged or their training "
+                "diverged; copy them again or retrain"
             )
         found = calibrated(
             self.calibration,
@@ -123,4 +126,12 @@ class CrystalPredictor:
             among_all_tasks(mean, 0.0),
             among_all_tasks(sd, 1.0),
         )
-        return {name: found[name] for name in PREDICTED}
+        properties = {name: found[name] for name in PREDICTED}
+        properties["density_g_cm3"] = known_density(crystals)
+        return StructurePredictions(properties, self.calibration.modulus_correlation)
+
+
+def known_density(crystals: Crystals) -> PropertyPrediction:
+    """Return the density that cell and contents of N structures give, one member, [1, N]."""
+    mean = np.log10(crystals.densities())[None]
+    return PropertyPrediction(mean, np.full_like(mean, DENSITY_LOG10_SD), "log10")

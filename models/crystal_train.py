@@ -1,4 +1,4 @@
-"""Train an ensemble of crystal networks: `softlyte train` with a configuration that has a [structures] table."""
+"""Train an ensemble of crystal networks: `softlyte train` with a [structures] table in its configuration."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -99,9 +99,8 @@ class PropertyPrediction:
         apart = self.member_mean.std(axis=0)
         if count == 1:
             shared = np.hypot(shared, apart)
-        return PropertyPrediction(
-            centre + scores[:, None] * apart, np.broadcast_to(shared, (count, len(self))).copy(), self.transform
-        )
+        spread = np.broadcast_to(shared, (count, len(self))).copy()
+        return PropertyPrediction(centre + scores[:, None] * apart, spread, self.transform)
 
     def widened(self, factor: FloatArray) -> PropertyPrediction:
         """Return the same means with every spread multiplied by a factor, [N]."""
@@ -117,6 +116,20 @@ class PropertyPrediction:
             return np.asarray(x, dtype=np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.log10(np.maximum(np.asarray(x, dtype=np.float64), 0.0))
+
+
+@dataclass(frozen=True)
+class StructurePredictions:
+    """What N structures say of themselves.
+
+    Attributes:
+        properties: by name: bulk_modulus_gpa, shear_modulus_gpa, youngs_modulus_gpa,
+            formation_energy_ev_atom, density_g_cm3, [E, N] each.
+        modulus_correlation: correlation of the residuals of log10 K and log10 G, -1..1.
+    """
+
+    properties: Mapping[str, PropertyPrediction]
+    modulus_correlation: float
 
 
 @dataclass(frozen=True)
@@ -147,15 +160,14 @@ class Predictions:
         except KeyError:
             raise KeyError(f"no property {name!r}; there are {', '.join(self.properties)}") from None
 
-    def with_properties(self, known: Mapping[str, PropertyPrediction]) -> Predictions:
-        """Return these predictions with some properties, [E', N] each, in place of the ensemble's."""
-        members = {len(p.member_mean) for p in self.properties.values()}
-        fitted = {name: p.with_members(max(members)) for name, p in known.items()}
-        return Predictions(
-            MappingProxyType({**self.properties, **fitted}),
-            self.applicability,
-            self.unknown_elements,
-            self.modulus_correlation,
+    def with_structures(self, known: StructurePredictions) -> Predictions:
+        """Return these predictions with what structures say of themselves in place of the ensemble's."""
+        members = len(next(iter(self.properties.values())).member_mean)
+        fitted = {name: p.with_members(members) for name, p in known.properties.items()}
+        return replace(
+            self,
+            properties=MappingProxyType({**self.properties, **fitted}),
+            modulus_correlation=known.modulus_correlation,
         )
 
     def take(self, rows: Rows) -> Predictions:

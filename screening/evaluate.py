@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from softlyte.datasets.columns import PHASES, PREDICT_COLUMNS
 from softlyte.datasets.formulas import Compositions
 from softlyte.featurize.phase_diagram import HullStore
-from softlyte.models.predictions import Predictions, PropertyPrediction
+from softlyte.models.predictions import Predictions, PropertyPrediction, StructurePredictions
 from softlyte.screening.costing import Costing
 from softlyte.screening.decision import Assessment, assess, flags, joint_probability
 from softlyte.screening.families import FAMILIES, MOBILE_IONS, classify_family, mobile_ion_of
@@ -23,7 +23,7 @@ from softlyte.screening.glass_transition import SOURCES
 from softlyte.screening.known import nearest_known
 from softlyte.screening.pressure import MECHANISMS, MODULI, Conditions
 from softlyte.screening.sampled import sampled_columns
-from softlyte.screening.stability import HULL_BASES, Stability, stability
+from softlyte.screening.stability import HULL_BASES, Stability, of_structures, stability
 from softlyte.screening.targets import Targets
 
 HULL_ENERGY = "e_above_hull_ev_atom"
@@ -88,6 +88,7 @@ def evaluate(
     conditions: Conditions | None = None,
     costing: Costing | None = None,
     named: bool = True,
+    structures: StructurePredictions | None = None,
 ) -> Evaluation:
     """Predict, place on the hull and price N compositions.
 
@@ -100,6 +101,8 @@ def evaluate(
         conditions: under which the stack pressure is asked for; None for the defaults.
         costing: prices, route and layer; None for the shipped prices.
         named: name decomposition products, which takes a third of the hull's time.
+        structures: what each one's structure says, in place of what the ensemble says of its composition;
+            its formation energy sets the distance from the hull.
     """
     predictions = predictor.predict(compositions, phase)
     heads = predictions["reduction_v"], predictions["oxidation_v"]
@@ -107,6 +110,9 @@ def evaluate(
         stable = stability(
             compositions, predictions["formation_energy_ev_atom"], hull, progress, named=named, heads=heads
         )
+    if structures is not None:
+        predictions = predictions.with_structures(structures)
+        stable = of_structures(stable, compositions, predictions["formation_energy_ev_atom"], hull)
     overrides = {HULL_ENERGY: stable.e_above_hull}
     for name, window in (("reduction_v", stable.reduction_v), ("oxidation_v", stable.oxidation_v)):
         overrides[name] = window.where_known(predictions[name])

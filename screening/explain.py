@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softlyte.datasets.columns import COLUMNS, PHASES
+from softlyte.models.crystal_predictor import CrystalPredictor, known_density
 from softlyte.models.predictions import PropertyPrediction
 from softlyte.models.predictor import Predictor
 from softlyte.screening.advice import Layer, Strategy, interface_layers, strategies_below
@@ -127,6 +128,8 @@ def explain_pressure(
     device: str = "auto",
     structure: Path | str | None = None,
     moduli: OwnModuli | None = None,
+    crystal_predictor: CrystalPredictor | None = None,
+    crystal_weights: Path | str | None = None,
 ) -> list[PressureReport]:
     """Explain the stack pressure of formulas, a report for each formula and phase.
 
@@ -140,8 +143,11 @@ def explain_pressure(
         predictor: an ensemble already loaded; None loads `weights`.
         weights: folder of trained weights; None for the shipped ones.
         device: "auto", "cpu" or "cuda", for loading weights.
-        structure: CIF, POSCAR or pymatgen JSON file of one crystal; it gives composition and density.
+        structure: CIF, POSCAR or pymatgen JSON file of one crystal; its moduli and density are predicted
+            from the structure.
         moduli: of the one solid that is asked for, in place of the networks'.
+        crystal_predictor: networks on structures already loaded; None loads `crystal_weights`.
+        crystal_weights: folder of trained weights for structures; None for the shipped ones.
 
     Raises:
         InputError: a formula or the structure cannot be used (the message names the first), or moduli are
@@ -158,7 +164,11 @@ def explain_pressure(
     if moduli is not None and (len(formulas) != 1 or phase is None):
         raise InputError("moduli belong to one solid; give one formula and its phase, or a structure")
     model = Predictor.load(weights, device) if predictor is None else predictor
-    inputs = check_rows(rows_from_formulas(formulas), model.known_elements, phase)
+    networks, known = crystal_predictor, model.known_elements
+    if crystal is not None and moduli is None:
+        networks = CrystalPredictor.load(crystal_weights, device) if networks is None else networks
+        known = known & networks.known_elements
+    inputs = check_rows(rows_from_formulas(formulas), known, phase)
     usable(inputs.rejected)
     predictions = model.predict(inputs.compositions, inputs.phase)
     reports = []
@@ -169,11 +179,14 @@ def explain_pressure(
             sigma = predictions["sigma_s_cm"].median()[row]
             asked = replace(conditions, contact=float(contact_for_resistance(resistance_ohm_cm2, sigma)))
         said = predictions.take(one)
+        members = len(said["bulk_modulus_gpa"].member_mean)
         own: dict[str, PropertyPrediction] = {}
-        if crystal is not None:
-            own |= crystal.overrides(len(said["density_g_cm3"].member_mean))
+        if crystal is not None and networks is not None:
+            said = said.with_structures(networks.predict(crystal.crystal))
+        elif crystal is not None:
+            own["density_g_cm3"] = known_density(crystal.crystal).with_members(members)
         if moduli is not None:
-            own |= moduli.overrides(len(said["bulk_modulus_gpa"].member_mean), phase == "glass")
+            own |= moduli.overrides(members, phase == "glass")
             said = replace(said, modulus_correlation=0.0)  # that of the networks' errors
         judged = assess(inputs.compositions[one], inputs.phase[one], said, own, asked)
         given = tuple(str(part) for part in (crystal, moduli) if part is not None)

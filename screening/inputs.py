@@ -206,8 +206,8 @@ def _checked(
     """Return the good rows of a batch; the others are added to `rejected`."""
     phases = [_phase_code(text) if text.strip() else default for text in rows.phase]
     compositions, position, reasons = _parse_all(rows.formula)
-    refusals = zip(position.tolist(), _refusals(compositions, known_elements), strict=True)
-    reasons |= {i: text for i, text in refusals if text}
+    found = zip(position.tolist(), refusals(compositions, known_elements), strict=True)
+    reasons |= {i: text for i, text in found if text}
     for i, code in enumerate(phases):
         if code is None:
             reasons[i] = f"the phase {quoted(rows.phase[i])} is unknown; write {' or '.join(PHASES)}"
@@ -324,7 +324,7 @@ def _bounded(text: str) -> str:
     return text
 
 
-def _refusals(compositions: Compositions, known_elements: NDArray[np.bool_]) -> list[str]:
+def refusals(compositions: Compositions, known_elements: NDArray[np.bool_]) -> list[str]:
     """Return the reason to refuse each composition, empty where it is fine, [N]."""
     reasons = np.full(len(compositions), "", dtype=object)
     numbers = compositions.atomic_numbers

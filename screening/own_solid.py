@@ -13,6 +13,7 @@ from pymatgen.analysis.elasticity import ElasticTensor
 
 from softlyte.datasets.documents import read_json
 from softlyte.featurize.crystal_files import read_crystal_files
+from softlyte.featurize.crystals import Crystals
 from softlyte.models.predictions import PropertyPrediction, youngs_modulus
 from softlyte.screening.inputs import InputError
 from softlyte.screening.parameters import parameter
@@ -21,9 +22,6 @@ Sample = Literal["dense", "pellet"]
 
 ASSUMED_PERCENT = 10.0
 """Standard deviation of moduli whose uncertainty is not stated; an assumption, and the report says so."""
-
-DENSITY_LOG10_SD = 0.01
-"""About 2%: thermal expansion, and what relaxed cells of DFT are off."""
 
 _MODULUS_RANGE_GPA = (1e-3, 2e3)
 """From gels to diamond, both excluded: a value outside is in another unit."""
@@ -40,21 +38,18 @@ class OwnCrystal:
         formula: reduced; partial occupancies make fractional subscripts.
         density_g_cm3: from cell and contents.
         volume_a3_atom: cell volume per atom, cubic angstrom.
+        crystal: the structure, one.
     """
 
     name: str
     formula: str
     density_g_cm3: float
     volume_a3_atom: float
+    crystal: Crystals
 
     def __str__(self) -> str:
         """Return a sentence for a report."""
         return f"Structure {self.name}: {self.density_g_cm3:.3g} g/cm3, {self.volume_a3_atom:.3g} A3 an atom"
-
-    def overrides(self, members: int) -> dict[str, PropertyPrediction]:
-        """Return the density in place of the networks', [members, 1], within the error of DFT volumes."""
-        mean = np.full((members, 1), np.log10(self.density_g_cm3))
-        return {"density_g_cm3": PropertyPrediction(mean, np.full((members, 1), DENSITY_LOG10_SD), "log10")}
 
 
 @dataclass(frozen=True)
@@ -160,6 +155,7 @@ def read_own_crystal(path: Path | str) -> OwnCrystal:
         compositions.formulas()[0],
         float(crystal.densities()[0]),
         float(crystal.volumes()[0]) / atoms,
+        crystal,
     )
 
 

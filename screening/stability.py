@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,11 @@ Array = NDArray[np.float64]
 NEAR_HULL_EV_ATOM = 0.05
 """eV/atom above the hull up to which synthesis is plausible; `p_within_50_mev` counts to here."""
 
-HULL_BASES = ("none", "predicted", "known")
+HULL_BASES = ("none", "predicted", "known", "structure")
 """What a hull calculation stands on; the position is the code used in arrays.
 
 none: no hull, the window is the network's; predicted: the ensemble's formation energy put on the hull;
-known: the formation energy of the table."""
+known: the formation energy of the table; structure: that of one structure, from the crystal networks."""
 
 CALIBRATION_FILE = Path(__file__).parent / "calibration" / "stability.json"
 
@@ -220,6 +220,26 @@ def _distinct_stability(
         above = trees.above_hull(features, with_composition(features, compositions), above, chosen)
     above = PropertyPrediction(above.member_mean, np.hypot(above.member_sd, REACTION_ENERGY_SD))
     return Stability(above, *windows, basis, result.reason, *texts)
+
+
+def of_structures(
+    stable: Stability, compositions: Compositions, formation_energy: PropertyPrediction, hull: HullStore
+) -> Stability:
+    """Return where structures stand, which need not be the most stable ones of their compositions.
+
+    Only the energy above the hull is the structure's own; a window is that of the composition's equilibrium.
+
+    Args:
+        stable: of their compositions.
+        compositions: N compositions, repeated where they have polymorphs.
+        formation_energy: [E, N] eV/atom of the structures, without corrections.
+        hull: formation energies of known phases.
+    """
+    competing = hull.hull_energy(compositions)
+    above = hull.corrected(compositions, formation_energy.member_mean) - competing
+    basis = np.where(np.isfinite(competing), HULL_BASES.index("structure"), 0).astype(np.uint8)
+    spread = np.hypot(formation_energy.member_sd, REACTION_ENERGY_SD)
+    return replace(stable, e_above_hull=PropertyPrediction(above, spread), basis=basis)
 
 
 def joined(parts: Sequence[Stability], rows: NDArray[np.int64]) -> Stability:

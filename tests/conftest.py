@@ -60,6 +60,47 @@ def save_tiny_ensemble(folder: Path) -> Path:
     return folder
 
 
+def save_tiny_crystal_ensemble(folder: Path) -> Path:
+    """Write a checkpoint of two small networks on structures with fixed random weights."""
+    import torch
+    from pymatgen.core import Element
+
+    from softlyte.datasets.columns import PHASES
+    from softlyte.models.calibration import Calibration
+    from softlyte.models.checkpoint import CRYSTAL_FORMAT, save_checkpoint
+    from softlyte.models.crystal_network import CrystalNetworkConfig, GraphConfig, crystal_network
+    from softlyte.models.crystal_tasks import CRYSTAL_TASKS
+    from softlyte.models.support import ANIONS, ENOUGH_ROWS, Support
+    from softlyte.models.tasks import TARGET_NAMES, TASK_NAMES, TASKS
+
+    torch.manual_seed(0)
+    network = CrystalNetworkConfig(width=16, layers=1, radial=4, head_width=8, order=1)
+    graph = GraphConfig(neighbours=8, angle_neighbours=0)
+    members = [crystal_network(network, graph).state_dict() for _ in range(2)]
+    shape = (len(PHASES), len(TASKS))
+    mean, sd = np.zeros(len(TARGET_NAMES)), np.ones(len(TARGET_NAMES))
+    for name, centre, spread in (
+        ("bulk_modulus_gpa", 1.4, 0.3),
+        ("shear_modulus_gpa", 1.0, 0.3),
+        ("formation_energy_ev_atom", -2.0, 0.5),
+    ):
+        mean[TASK_NAMES.index(name)], sd[TASK_NAMES.index(name)] = centre, spread
+    card = {
+        "name": "tiny test ensemble of crystal networks",
+        "tasks": list(CRYSTAL_TASKS),
+        "network": network.model_dump(),
+        "graph": graph.model_dump(),
+        "standardisation": {"mean": mean.tolist(), "sd": sd.tolist()},
+        "elements": sorted(Element(symbol).Z for symbol in TINY_ELEMENTS),
+        "calibration": replace(Calibration.neutral(), modulus_correlation=0.7).to_card(),
+        "support": Support(
+            np.full((*shape, len(ANIONS) + 1), ENOUGH_ROWS), np.zeros(shape), np.zeros(len(TASKS))
+        ).to_card(),
+    }
+    save_checkpoint(folder, card, members, CRYSTAL_FORMAT)
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory):
     """Hulls are cached in a folder of this run, not in the user's home."""
@@ -71,6 +112,11 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_ensemble(tmp_path_factory.mktemp("weights") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_crystal_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_crystal_ensemble(tmp_path_factory.mktemp("crystal_weights") / "tiny")
 
 
 HOSTILE_TEXTS = (

@@ -316,10 +316,10 @@ def test_a_saved_ensemble_predicts_structures(tables: dict[str, Path], tmp_path:
     result = train_crystals(config_of(tables, epochs=1), tmp_path / "run", "cpu", progress=False)
     predictor = CrystalPredictor.load(result.checkpoint, "cpu")
     crystals = Crystals.from_structures([Structure(Lattice.cubic(4.0), [c, a], ENDS) for c, a in SALTS[:3]])
-    found = predictor.predict(crystals)
-    assert set(found) == set(PREDICTED)
+    found = predictor.predict(crystals).properties
+    assert set(found) == {*PREDICTED, "density_g_cm3"}
     assert found["bulk_modulus_gpa"].member_mean.shape == (4, 3)
-    one = predictor.predict(crystals[np.array([1])])
+    one = predictor.predict(crystals[np.array([1])]).properties
     for name, prediction in found.items():
         np.testing.assert_allclose(one[name].median(), prediction.median()[[1]], rtol=1e-5)
     k, g = found["bulk_modulus_gpa"].median(), found["shear_modulus_gpa"].median()

@@ -20,14 +20,13 @@ from softlyte.screening.physics.potentials import PhysicsError
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
-    from ase.optimize.optimize import Optimizer
 
 FMAX_EV_A = 0.02
 """Largest force on an atom, and on the cell, of a relaxed structure, eV/angstrom."""
 MAX_STEPS = 500
 STRAINED_STEPS = 150
-"""For the ions of a strained cell. Sound crystals need a third of this; an unstable one, which would slide off
-its saddle for thousands of steps, is recognised without them."""
+"""For the ions of a strained cell. Sound crystals need a third of this; an unstable one, which would slide
+off its saddle for thousands of steps, is recognised without them."""
 CONVERGED_FACTOR = 1.5
 """Forces in the cell's deformed frame, which the optimiser stops at, differ a little from those reported."""
 SETTLED_EV_A = 0.1
@@ -107,11 +106,11 @@ class Elastic:
 
 
 @lru_cache(maxsize=1)
-def settling_optimizer() -> type[Optimizer]:
+def settling_optimizer() -> Any:
     """Return an ASE optimizer: L-BFGS, and FIRE for what that has not relaxed in QUICK_STEPS.
 
     L-BFGS needs half the steps of FIRE in the strained cells of Li2ZrCl6 and Li3InCl6, but in soft iodides
-    it goes to and fro above the wanted force for hundreds of steps, where damped dynamics comes down in 30-70.
+    it goes to and fro above the wanted force for hundreds of steps, where FIRE comes down in 30-70.
     """
     from ase.optimize import FIRE, LBFGS
 

@@ -71,6 +71,11 @@ Weights = Annotated[
     typer.Option(help="Folder of trained weights; default: the shipped ones.", show_default=False),
 ]
 
+CrystalWeights = Annotated[
+    Path | None,
+    typer.Option(help="Folder of networks on structures; default: the shipped ones.", show_default=False),
+]
+
 OwnData = Annotated[
     Path | None,
     typer.Option(help="Folder of own measurements (softlyte data add).", show_default=False),

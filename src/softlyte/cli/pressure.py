@@ -66,6 +66,7 @@ def command(
     ] = None,
     targets: options.TargetsFile = None,
     weights: options.Weights = None,
+    crystal_weights: options.CrystalWeights = None,
     device: options.Device = "auto",
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -78,6 +79,8 @@ def command(
     """
     if contact is not None and resistance is not None:
         raise UserError("--contact and --resistance both set the contact; give one of them")
+    if crystal_weights is not None and structure is None:
+        raise UserError("--crystal-weights is for structures; give --structure FILE, or leave it out")
     if not formulas and structure is None:
         raise UserError("nothing was asked; give a formula such as Li3YCl6, or --structure FILE")
     from softlyte.screening.explain import explain_pressure, plot_pressure
@@ -107,6 +110,7 @@ def command(
             device=device,
             structure=structure,
             moduli=moduli,
+            crystal_weights=crystal_weights,
         )
     # Files first: a reader of the output who has seen enough does not cost them.
     if plot is not None:

@@ -41,9 +41,7 @@ def command(
         if own_data is not None:
             raise UserError("--own-data is for composition networks; leave it out for structures")
         if devices not in (None, 1):
-            raise ConfigError(
-                f"--devices {devices} is for composition networks; leave it out for structures"
-            )
+            raise ConfigError(f"--devices {devices} is for composition networks; leave it out for structures")
         from softlyte.models.crystal_train import train_crystals
 
         result = train_crystals(config, out=out, device=device, seed=seed, max_hours=max_hours)
