@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from softlyte.models.config import ConfigError, read_document, validated
+from softlyte.models.crystal_data import SHIPPED
 from softlyte.models.crystal_network import CrystalNetworkConfig, GraphConfig
 from softlyte.models.crystal_tasks import CRYSTAL_TASKS
 
@@ -26,6 +27,7 @@ class StructuresConfig(_Strict):
         split_seed: of the folds.
         processes: that read structures at once when a table is used for the first time.
         weights: weight of each task in the loss; 1 where not stated.
+        shipped: vendored tables to learn from too, see models.crystal_data.SHIPPED.
     """
 
     tables: dict[str, Path] = Field(min_length=1)
@@ -33,6 +35,15 @@ class StructuresConfig(_Strict):
     split_seed: int = 0
     processes: int = Field(1, ge=1, le=64)
     weights: dict[str, float] = {}
+    shipped: tuple[str, ...] = Field((), exclude_if=lambda value: not value)
+
+    @field_validator("shipped")
+    @classmethod
+    def _known_tables(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(value) - set(SHIPPED))
+        if unknown:
+            raise ValueError(f"no vendored table {', '.join(unknown)}; there are {', '.join(SHIPPED)}")
+        return value
 
     @field_validator("weights")
     @classmethod
@@ -138,9 +149,10 @@ class CrystalTrainingConfig(_Strict):
     @model_validator(mode="after")
     def _known_tables(self) -> CrystalTrainingConfig:
         for stage in self.training.stages:
-            unknown = sorted(set(stage.passes) - set(self.structures.tables))
+            named = (*self.structures.tables, *self.structures.shipped)
+            unknown = sorted(set(stage.passes) - set(named))
             if unknown:
-                known = ", ".join(self.structures.tables)
+                known = ", ".join(named)
                 raise ValueError(
                     f"stage {stage.name} draws from {', '.join(unknown)}; structures.tables has {known}"
                 )

@@ -8,10 +8,9 @@ Reading tens of thousands of CIFs takes minutes, so the graphs are kept in the c
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +25,13 @@ from safetensors.torch import save
 from softlyte.datasets.columns import FIDELITIES
 from softlyte.datasets.formulas import Compositions
 from softlyte.datasets.splits import grouped_folds
+from softlyte.datasets.tables import load_table, table_checksum, table_names
 from softlyte.datasets.writing import write_bytes
 from softlyte.featurize.crystal_batch import CrystalGraphs
 from softlyte.featurize.crystal_files import CrystalSource, read_crystals
 from softlyte.featurize.crystal_graph import CrystalFeaturizer
 from softlyte.featurize.hull_cache import cache_folder
+from softlyte.models.checkpoint import file_sha256
 from softlyte.models.crystal_tasks import CRYSTAL_COLUMNS
 from softlyte.models.tasks import TARGET_NAMES
 from softlyte.models.training_data import (
@@ -48,6 +49,9 @@ LABELS = {
     "formation_energy_ev_atom": "formation_energy_ev_atom",
 }
 """Label column and the target that it teaches; the density comes from the structure itself."""
+
+SHIPPED = {"potential_crystals": "potential_crystal"}
+"""Vendored tables with structures, and the fidelity of their values."""
 
 FORMAT = "1"
 """Changes whenever graphs are made or stored differently; older files are then left alone."""
@@ -133,6 +137,7 @@ def load_crystal_rows(
     folds: int = 5,
     seed: int = 0,
     processes: int = 1,
+    shipped: Sequence[str] = (),
 ) -> CrystalRows:
     """Read tables of labelled structures, from the cache where it holds their graphs.
 
@@ -146,6 +151,7 @@ def load_crystal_rows(
         folds: parts by reduced formula, over all tables at once.
         seed: of the folds.
         processes: that read structures at once.
+        shipped: vendored tables to learn from too, of SHIPPED.
 
     Raises:
         TrainingDataError: a file is missing or unreadable, lacks a column, or holds no usable row.
@@ -153,9 +159,10 @@ def load_crystal_rows(
     parts: list[_Table] = []
     targets: list[NDArray[np.float64]] = []
     left_out: dict[str, dict[str, int]] = {}
-    for name, path in tables.items():
-        frame = _frame(path)
-        table = _graphs_of(path, frame, featurizer, processes)
+    frames = {name: (str(path), _checksum(path), _frame(path)) for name, path in tables.items()}
+    frames |= {name: (f"the table {name}", *_shipped_frame(name)) for name in shipped}
+    for name, (place, digest, frame) in frames.items():
+        table = _graphs_of(digest, frame, featurizer, processes)
         labels, reason = _labels(frame)
         why = np.array(reason, dtype=object)
         read = np.zeros(len(frame), dtype=bool)
@@ -164,7 +171,7 @@ def load_crystal_rows(
         left_out[name] = dict(Counter(str(r) for r in why if r))
         good = np.flatnonzero(why[table.position] == "")
         if not len(good):
-            raise TrainingDataError(f"{path} has no usable row ({left_out[name]}); give another table")
+            raise TrainingDataError(f"{place} has no usable row ({left_out[name]}); give another table")
         matrix = np.full((len(good), len(TARGET_NAMES)), np.nan)
         for column, target in LABELS.items():
             if column in labels:
@@ -190,10 +197,26 @@ def load_crystal_rows(
         np.repeat(np.arange(len(parts)), [len(part.position) for part in parts]),
         np.concatenate([part.position for part in parts]),
         grouped_folds(groups, folds, seed),
-        tuple(tables),
+        tuple(frames),
         left_out,
-        {name: part.unread for name, part in zip(tables, parts, strict=True)},
+        {name: part.unread for name, part in zip(frames, parts, strict=True)},
     )
+
+
+def _checksum(path: Path) -> str:
+    """Return the SHA-256 of a file; "" for one that is not there, which `_frame` says."""
+    return file_sha256(path) if path.is_file() else ""
+
+
+def _shipped_frame(name: str) -> tuple[str, pd.DataFrame]:
+    """Return checksum and sound rows of a vendored table, with the columns that other tables have."""
+    if name not in table_names():
+        raise TrainingDataError(
+            f"there is no table {name} yet; build it with: python -m softlyte.screening.physics.label_tables"
+        )
+    renamed = {"bulk_modulus_gpa": "k_vrh_gpa", "shear_modulus_gpa": "g_vrh_gpa"}
+    frame = load_table(name, drop_flagged=True).rename(columns=renamed)
+    return table_checksum(name), frame[[STRUCTURE, *LABELS]].assign(fidelity=SHIPPED[name])
 
 
 def _frame(path: Path) -> pd.DataFrame:
@@ -255,13 +278,11 @@ def _labels(frame: pd.DataFrame) -> tuple[dict[str, pd.Series], NDArray[np.objec
     return found, reason
 
 
-def _graphs_of(path: Path, frame: pd.DataFrame, featurizer: CrystalFeaturizer, processes: int) -> _Table:
+def _graphs_of(digest: str, frame: pd.DataFrame, featurizer: CrystalFeaturizer, processes: int) -> _Table:
     """Return the graphs of a table, from the cache if they are there."""
-    with path.open("rb") as handle:
-        digest = hashlib.file_digest(handle, "sha256").hexdigest()[:24]
     settings = f"{featurizer.cutoff_angstrom}-{featurizer.neighbours}-{featurizer.angle_neighbours}"
     folder = cache_folder()
-    kept = None if folder is None else folder / "crystals" / f"{FORMAT}-{digest}-{settings}.safetensors"
+    kept = None if folder is None else folder / "crystals" / f"{FORMAT}-{digest[:24]}-{settings}.safetensors"
     if kept is not None and (table := _read(kept)) is not None:
         return table
     names = frame["mp_id"].astype(str) if "mp_id" in frame else pd.Series(range(1, len(frame) + 1)).map(str)

@@ -60,7 +60,7 @@ def crystal_rows_of(config: CrystalTrainingConfig) -> CrystalRows:
     """Return the rows that a run learns from."""
     data = config.structures
     return load_crystal_rows(
-        data.tables, config.graph.featurizer(), data.folds, data.split_seed, data.processes
+        data.tables, config.graph.featurizer(), data.folds, data.split_seed, data.processes, data.shipped
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from softlyte.datasets.tables import table_checksum
 from softlyte.datasets.writing import write_bytes
 from softlyte.models.calibration import Calibration
 from softlyte.models.checkpoint import CRYSTAL_FORMAT, file_sha256, load_state, save_checkpoint
@@ -91,6 +92,7 @@ def _trained(
     rows = crystal_rows_of(resolved)
     write_bytes(folder / ROWS, (json.dumps(_rows_read(rows), indent=1) + "\n").encode())
     checksums = {name: file_sha256(path) for name, path in resolved.structures.tables.items()}
+    checksums |= {name: table_checksum(name) for name in resolved.structures.shipped}
     members, threads = resolved.ensemble.members, torch.get_num_threads()
     processes = 1 if accelerator == "cuda" else min(resolved.ensemble.processes, members)
 

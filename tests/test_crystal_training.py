@@ -14,6 +14,7 @@ from pymatgen.core import Lattice, Structure
 from typer.testing import CliRunner
 
 from softlyte.cli.app import app
+from softlyte.datasets.columns import FIDELITIES
 from softlyte.featurize.crystal_graph import CrystalFeaturizer
 from softlyte.featurize.crystals import Crystals
 from softlyte.models import crystal_data
@@ -204,6 +205,28 @@ def test_fidelity_of_each_row_is_kept(tmp_path: Path) -> None:
     frame.assign(fidelity="guess").to_parquet(tmp_path / "guess.parquet")
     with pytest.raises(TrainingDataError, match="unknown fidelity 'guess'"):
         load_crystal_rows({"guess": tmp_path / "guess.parquet"}, CrystalFeaturizer())
+
+
+def test_a_vendored_table_of_computed_labels_keeps_its_fidelity(
+    tables: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendored = energies().head(4).assign(bulk_modulus_gpa=20.0, shear_modulus_gpa=10.0)
+    monkeypatch.setattr(crystal_data, "table_names", lambda: ["potential_crystals"])
+    monkeypatch.setattr(crystal_data, "table_checksum", lambda _: "0" * 64)
+    monkeypatch.setattr(crystal_data, "load_table", lambda *_, **__: vendored)
+    found = load_crystal_rows(tables, CrystalFeaturizer(), folds=4, shipped=["potential_crystals"])
+    own = found.source == 2
+    assert found.sources == ("elasticity", "energy", "potential_crystals")
+    assert own.sum() == 4
+    assert set(found.graphs.fidelity[own].tolist()) == {FIDELITIES.index("potential_crystal")}
+    assert 10 ** found.labels()[own, 0] == pytest.approx([20.0] * 4)
+    monkeypatch.setattr(crystal_data, "table_names", lambda: [])
+    with pytest.raises(TrainingDataError, match="no table potential_crystals yet; build it with"):
+        load_crystal_rows(tables, CrystalFeaturizer(), shipped=["potential_crystals"])
+    raw = config_of(tables).model_dump()
+    raw["structures"]["shipped"] = ["windows_cited"]
+    with pytest.raises(ValueError, match="no vendored table windows_cited; there are potential_crystals"):
+        CrystalTrainingConfig.model_validate(raw)
 
 
 def test_bad_tables_are_named(tmp_path: Path) -> None:
