@@ -92,6 +92,8 @@ class PriceList:
 
     def without(self, formulas: Sequence[str]) -> PriceList:
         """Return the list without some precursors; raises PriceError naming one that is not in it."""
+        if isinstance(formulas, str):
+            raise PriceError(f"one string {formulas!r} was given where a list belongs; write [{formulas!r}]")
         left = self
         for formula in formulas:
             name = left._listed(formula)

@@ -104,6 +104,8 @@ def test_a_precursor_that_may_not_be_used_is_not():
     assert not {"ZrOCl2(H2O)8", "Li2O"} & set(route.moles)
     with pytest.raises(PriceError, match="'ZrNi' is not among the priced precursors"):
         load_prices(without=["ZrNi"])
+    with pytest.raises(PriceError, match=r"one string 'ZrCl4' was given where a list belongs; write \['Zr"):
+        load_prices(without="ZrCl4")
     assert np.isnan(usd_kg(LZC, load_prices(without=["ZrCl4"])))
 
 
