@@ -39,7 +39,7 @@ SHOWN: tuple[tuple[str, str, int, tuple[str, ...], str], ...] = (
     ("LZAOC", "Li2.8Zr0.75Al0.25Cl3.75O1.4", GLASS, ("LZAOC with lithium",), ""),
     ("LACO powder", "Li2Al0.9Cl3.3O0.7", GLASS, ("LACO powder",), ""),
     ("GaF3-2LiCl", "Li2GaCl2F3", GLASS, ("GaF3-2LiCl clay",), ""),
-    ("NCBB", "Na4C2B34H36", 0, ("Na4(CB11H12)2(B12H12) with sodium",), ""),
+    ("NCBB", "Na4C2B34H36", 0, ("Na4(CB11H12)2(B12H12) with sodium",), "closo-borate"),
     ("Li6PS5Cl", "Li6PS5Cl", 0, ("sulfides, industry", "Li6PS5Cl with lithium"), "sulfide"),
     ("Li10GeP2S12", "Li10GeP2S12", 0, ("sulfides, industry",), "sulfide"),
     ("LATP", "Li1.3Al0.3Ti1.7P3O12", 0, (), "oxide"),

@@ -44,12 +44,20 @@ def check_fraction(fraction: float) -> float:
 def elastic_pressure_mpa(
     plane_modulus_gpa: FloatArray, fraction: float, rms_slope: float = RMS_SLOPE
 ) -> FloatArray:
-    """Return P = E* h' erfinv(f) / sqrt(2) in MPa, same shape as E* = E/(1-nu^2) in GPa."""
+    """Return P = E* h' erfinv(f) / sqrt(2) in MPa, same shape as E* = E/(1-nu^2) in GPa.
+
+    Raises ContactError for a contact fraction that no pressure gives.
+    """
+    check_fraction(fraction)
     return np.asarray(plane_modulus_gpa) * (1e3 * rms_slope * float(erfinv(fraction)) / np.sqrt(2.0))
 
 
 def plastic_pressure_mpa(hardness_gpa: FloatArray, fraction: float) -> FloatArray:
-    """Return P = f H in MPa, same shape as the hardness in GPa."""
+    """Return P = f H in MPa, same shape as the hardness in GPa.
+
+    Raises ContactError for a contact fraction that no pressure gives.
+    """
+    check_fraction(fraction)
     return np.asarray(hardness_gpa) * (1e3 * fraction)
 
 
@@ -74,9 +82,9 @@ def contact_for_resistance(
     area work in parallel, so f = pi a / (4 sigma R). At most 0.99.
 
     Raises:
-        ContactError: the resistance is not positive.
+        ContactError: the resistance is not positive, or infinite.
     """
-    if not resistance_ohm_cm2 > 0:
+    if not 0 < resistance_ohm_cm2 < np.inf:
         raise ContactError(
             f"the interface resistance is {resistance_ohm_cm2:g} ohm cm2; give a positive number"
         )

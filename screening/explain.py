@@ -113,7 +113,7 @@ class PressureReport:
         }
 
     def text(self) -> str:
-        """Return the report in words, 100 characters wide at most."""
+        """Return the report in words; what is quoted is at most 100 characters wide."""
         return "\n".join(_words(self)) + "\n"
 
 
@@ -311,7 +311,7 @@ def _words(report: PressureReport) -> list[str]:
         "",
         "Pellet",
         f"  Keeps {_interval(v['conductivity_kept'])} of its conductivity at "
-        f"{asked.working_pressure_mpa:g} MPa: {_interval(v['sigma_at_pressure_ms_cm'], 'mS/cm')}",
+        f"{asked.working_pressure_mpa:g} MPa: {_interval(v['sigma_at_pressure_ms_cm'], 'mS/cm')} at 25 C",
         f"  Pressed to 90% density with {_interval(v['fabrication_pressure_mpa'], 'MPa')}",
     ]
     if report.applicability < 0.05:
@@ -335,6 +335,9 @@ def _advice(report: PressureReport) -> list[str]:
         warm = "" if np.isnan(strategy.temperature_c) else f", at {strategy.temperature_c:g} C"
         lines.append(f"  {strategy.stack_pressure_mpa:g} MPa: {strategy.strategy} ({kind}{warm})")
         lines += _wrapped(strategy.source)
+    more = len(report.strategies) - SHOWN_STRATEGIES
+    if more > 0:
+        lines.append(f"  and {more} more, with --json or in `strategies` of the report")
     lines += ["Functional layers and interphases"]
     for layer in report.layers:
         stated = "" if np.isnan(layer.stack_pressure_mpa) else f", {layer.stack_pressure_mpa:g} MPa"

@@ -1,6 +1,6 @@
 """The glass transition from three sources, each weighed by where it holds.
 
-Rule: Tg is 0.65 of the measured eutectic or melting temperature of the low-melting complex, within 8%
+Rule: Tg is 0.65 of the measured eutectic or melting temperature of the low-melting complex, within a tenth
 (learned from halide glasses of which both are measured). Ideal mixture: the same ratio on the eutectic of an
 ideal mixture of the simple salts, known to lie too high; used where nothing is measured. Network: its own
 head, with its error widened where the training glasses do not hold the composition's cations beside its main

@@ -66,8 +66,13 @@ def mechanics(bulk_gpa: FloatArray | float, shear_gpa: FloatArray | float) -> Me
 
 
 def moduli_from_youngs(youngs_gpa: FloatArray | float, poisson: float) -> tuple[FloatArray, FloatArray]:
-    """Return K = E/(3(1-2 nu)) and G = E/(2(1+nu)) in GPa, for a measurement that gives E alone."""
+    """Return K = E/(3(1-2 nu)) and G = E/(2(1+nu)) in GPa, for a measurement that gives E alone.
+
+    Raises ValueError where E is not positive or nu not between -1 and 0.5: no stable solid has such ones.
+    """
     e = np.asarray(youngs_gpa, dtype=np.float64)
+    if not (e > 0).all() or not -1 < poisson < 0.5:
+        raise ValueError("Young's modulus must be above 0 and Poisson's ratio between -1 and 0.5")
     return e / (3 * (1 - 2 * poisson)), e / (2 * (1 + poisson))
 
 

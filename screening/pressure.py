@@ -74,7 +74,7 @@ class Conditions:
 
     def __post_init__(self) -> None:
         check_fraction(self.contact)
-        if not self.temperature_c > -273.15:
+        if not -273.15 < self.temperature_c < np.inf:
             raise ContactError(f"the use temperature is {self.temperature_c:g} C; give one above -273.15")
         if self.pressure_mpa is not None and not 0 < self.pressure_mpa < np.inf:
             raise ContactError(f"the operating pressure is {self.pressure_mpa:g} MPa; give one above 0")

@@ -19,7 +19,13 @@ from pymatgen.core import Composition
 
 from softlyte.datasets.formulas import Compositions, FormulaError
 from softlyte.datasets.tables import load_table
-from softlyte.screening.commodities import REFERENCE_YEAR, decimal_year, price_rows, volatility
+from softlyte.screening.commodities import (
+    REFERENCE_YEAR,
+    SPAN_START,
+    decimal_year,
+    price_rows,
+    volatility,
+)
 from softlyte.screening.exchange import per_usd
 from softlyte.screening.precursor_policy import ANIONS
 from softlyte.screening.price_model import build_hydrates, build_precursors
@@ -86,6 +92,8 @@ class PriceList:
 
     def without(self, formulas: Sequence[str]) -> PriceList:
         """Return the list without some precursors; raises PriceError naming one that is not in it."""
+        if isinstance(formulas, str):
+            raise PriceError(f"one string {formulas!r} was given where a list belongs; write [{formulas!r}]")
         left = self
         for formula in formulas:
             name = left._listed(formula)
@@ -128,11 +136,11 @@ class PriceList:
                 `basis` is "user" if empty, or "inferred" with the electrolyte in `inferred_from`.
             source: what messages call the rows.
 
-        Raises PriceError naming the first row that cannot be used.
+        Raises PriceError naming the first row that cannot be used, or that prices a compound again.
         """
         _check_columns(own, source)
         swing = float(np.exp(volatility(price_rows())))
-        left = self
+        left, priced = self, dict[str, int]()
         for number, (_, given) in enumerate(own.iterrows(), start=2):
             place = f"{source}, row {number}"
             row = _own_row(given, place, swing, self.year)
@@ -140,6 +148,12 @@ class PriceList:
             if name is not None:
                 row["formula"] = name
                 left = left._dropped(name)
+            earlier = priced.setdefault(str(row["formula"]), number)
+            if earlier != number:
+                raise PriceError(
+                    f"{place}: {row['formula']} has a price in row {earlier} already; keep one of them, "
+                    "its low_per_kg and high_per_kg may span both"
+                )
             if "valence" in row:
                 left = replace(left, binary=pd.concat([left.binary, pd.DataFrame([row])], ignore_index=True))
             else:
@@ -165,7 +179,8 @@ def load_prices(
 
     Args:
         own: CSV or frame of own quotations, see `PriceList.with_rows`.
-        date: "2023" (annual averages) or "2023-11"; None for the shipped prices of mid-2024.
+        date: "2023" (annual averages) or "2023-11", from 2020 to a year after the last cited price; None for
+            the shipped prices of mid-2024.
         without: formulas of precursors that may not be used.
 
     Raises PriceError if the file, a row, the date or a formula cannot be used.
@@ -175,6 +190,12 @@ def load_prices(
     else:
         year = read_date(date)
         rows = price_rows()
+        last = float(rows["year"].max())
+        if not SPAN_START <= year <= last + 1:
+            raise PriceError(
+                f"prices are cited from {SPAN_START:.0f} to {int(last)}, none near {date}; "
+                "choose one of these years"
+            )
         chosen = PriceList(
             _plain(build_precursors(rows, year).frame), _plain(build_hydrates(rows, year).frame), year
         )
@@ -188,11 +209,12 @@ def load_prices(
 
 def read_date(text: str) -> float:
     """Return "2023" as 2023.5 and "2023-11" as the middle of that month; raises PriceError for other text."""
-    year, _, month = text.strip().partition("-")
+    text = str(text).strip()  # a notebook may give the year as a number
+    year, _, month = text.partition("-")
     written = re.fullmatch(r"[0-9]{4}", year) is not None and 1990 <= int(year) <= 2100
     if not written or ("-" in text and month not in _MONTHS):
         raise PriceError(f"the date {text!r} is not understood; write a year such as 2023 or 2023-11")
-    return decimal_year(text.strip())
+    return decimal_year(text)
 
 
 _MONTHS = tuple(f"{month:02d}" for month in range(1, 13))
@@ -216,11 +238,17 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
     except FileNotFoundError:
         raise PriceError(f"there is no price file {path}; check the name") from None
     except (OSError, ValueError) as error:
         raise PriceError(f"the price file {path} cannot be read as CSV ({error}); save it as CSV") from error
+    # pandas takes cells beyond the header for an index in front.
+    if len(frame) and not isinstance(frame.index, pd.RangeIndex):
+        raise PriceError(
+            f"the rows of {path} have more cells than its header; put text that holds commas in quotes"
+        )
+    return frame
 
 
 def _check_columns(own: pd.DataFrame, source: str) -> None:
@@ -228,7 +256,11 @@ def _check_columns(own: pd.DataFrame, source: str) -> None:
     unknown = [name for name in own.columns if name not in OWN_COLUMNS + OWN_OPTIONAL]
     if missing or unknown:
         what = f"lacks the column {missing[0]!r}" if missing else f"has an unknown column {unknown[0]!r}"
+        if len(own.columns) == 1 and re.search("[;\t]", str(own.columns[0])):
+            what += " (its columns seem to be separated by semicolons or tabs: save it with commas)"
         raise PriceError(f"{source} {what}; use {', '.join(OWN_COLUMNS)} and, if wanted, {_OPTIONAL_TEXT}")
+    if not len(own):
+        raise PriceError(f"{source} holds no prices; add a row such as ZrCl4,30 or leave it out")
 
 
 _OPTIONAL_TEXT = ", ".join(OWN_OPTIONAL)
@@ -259,7 +291,10 @@ def _own_row(given: pd.Series, place: str, swing: float, own_year: float) -> dic
         Compositions.from_formulas([formula])
     except FormulaError as error:
         raise PriceError(f"{place}: {error}") from error
-    year = read_date(cell("date")) if cell("date") else own_year
+    try:
+        year = read_date(cell("date")) if cell("date") else own_year
+    except PriceError as error:
+        raise PriceError(f"{place}: {error}") from None
     basis = cell("basis") or "user"
     if basis not in ("user", "cited", "inferred") or (basis == "inferred") != bool(cell("inferred_from")):
         raise PriceError(
@@ -268,6 +303,11 @@ def _own_row(given: pd.Series, place: str, swing: float, own_year: float) -> dic
         )
     rate = per_usd(cell("currency") or "USD", year, place)
     low, high = number("low_per_kg"), number("high_per_kg")
+    if not (low is None or 0 < low <= price) or not (high is None or price <= high < np.inf):
+        raise PriceError(
+            f"{place}: {formula} has low, central and high prices {cell('low_per_kg') or 'none'}, "
+            f"{cell('price_per_kg')}, {cell('high_per_kg') or 'none'}; give low <= price <= high, all above 0"
+        )
     row: dict[str, object] = {
         "formula": formula,
         "price_usd_kg": price / rate,

@@ -16,7 +16,12 @@ from softlyte.datasets.formulas import MAX_ATOMIC_NUMBER, Compositions
 from softlyte.models.predictions import PropertyPrediction
 from softlyte.models.predictor import Predictor
 from softlyte.screening.cost import precursor_cost
-from softlyte.screening.cost_reference import REFERENCE_YEAR, probability_below, sulfide_price
+from softlyte.screening.cost_reference import (
+    REFERENCE_YEAR,
+    probability_below,
+    sulfide_price,
+    sulfide_road_map,
+)
 from softlyte.screening.costing import Costing, default_costing
 from softlyte.screening.evaluate import PropertyPredictor
 from softlyte.screening.inputs import InputRows, RejectedRow, check_rows, rows_from_formulas, usable
@@ -93,7 +98,7 @@ def quote(
             other than USD adds CURRENCY_COLUMNS.
         density_g_cm3: in place of the predicted one.
         batch_g: mass of product that the recipe is for, grams.
-        reference_year: of the sulfide price that costs are compared with.
+        reference_year: of the sulfide price that costs are compared with, 2023 to 2030.
         predictor: an ensemble already loaded; None loads `weights` if a density is needed.
         weights: folder of trained weights; None for the shipped ones.
         device: "auto", "cpu" or "cuda", for loading weights.
@@ -132,6 +137,11 @@ def quote_rows(
     for name, value in (("density", density_g_cm3), ("batch", batch_g)):
         if value is not None and not 0 < value < np.inf:
             raise QuotationError(f"the {name} is {value:g}; give a number above 0")
+    first, last = sulfide_road_map()["year"].iloc[[0, -1]]
+    if not first <= reference_year <= last:
+        raise QuotationError(
+            f"the reference year is {reference_year:g}; the price of sulfides is known from {first} to {last}"
+        )
     costing = default_costing() if costing is None else costing
     prices, table, route = costing.prices, costing.table, costing.route
     inputs = check_rows(rows, np.ones(MAX_ATOMIC_NUMBER + 1, dtype=bool), phase)

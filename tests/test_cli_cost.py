@@ -106,6 +106,11 @@ def test_an_inferred_price_is_flagged_for_its_own_electrolyte():
     [
         ({"density_g_cm3": 0.0}, QuotationError, "the density is 0; give a number above 0"),
         ({"density_g_cm3": 2.0, "batch_g": float("inf")}, QuotationError, "the batch is inf"),
+        (
+            {"density_g_cm3": 2.0, "reference_year": 2040},
+            QuotationError,
+            "the reference year is 2040; the price of sulfides is known from 2023 to 2030",
+        ),
     ],
 )
 def test_bad_options_are_named(options, error, message):

@@ -70,6 +70,9 @@ def test_moduli_that_no_solid_has_are_refused():
     for k, g in (([1.0, 0.0], [1.0, 1.0]), ([1.0, 1.0], [1.0, 0.0]), ([1.0], [-0.5]), ([-0.5], [1.0])):
         with pytest.raises(ValueError, match="must be positive"):
             mechanics(np.array(k), np.array(g))
+    for young, poisson in ((0.0, 0.3), (-5.0, 0.3), (float("nan"), 0.3), (5.0, 0.5), (5.0, -1.0)):
+        with pytest.raises(ValueError, match="Young's modulus must be above 0 and Poisson's ratio"):
+            moduli_from_youngs(young, poisson)
 
 
 def test_contact_by_hand():
@@ -94,14 +97,20 @@ def test_contact_for_an_interface_resistance():
     # sigma = 1 mS/cm, a = 1 um: pi * 1e-4 / (4 * 1e-3 * 1) = 0.0785 for 1 ohm cm2.
     assert contact_for_resistance(1.0, 1e-3) == pytest.approx(0.0785, abs=1e-4)
     assert contact_for_resistance(1e-6, 1e-3) == 0.99
-    with pytest.raises(ContactError, match="give a positive number"):
-        contact_for_resistance(0.0, 1e-3)
+    for resistance in (0.0, float("inf"), float("nan")):
+        with pytest.raises(ContactError, match="give a positive number"):
+            contact_for_resistance(resistance, 1e-3)
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, float("nan")])
 def test_contact_must_be_a_fraction(fraction):
-    with pytest.raises(ContactError, match="between 0 and 1"):
-        check_fraction(fraction)
+    for ask in (
+        check_fraction,
+        lambda f: elastic_pressure_mpa(np.array(20.0), f),
+        lambda f: plastic_pressure_mpa(np.array(1.0), f),
+    ):
+        with pytest.raises(ContactError, match="between 0 and 1"):
+            ask(fraction)
 
 
 @pytest.mark.parametrize("fraction", [1e-9, 0.1, 0.999])

@@ -266,8 +266,9 @@ def test_an_alkali_metal_helps_and_is_uncertain():
 def test_conditions_are_checked():
     with pytest.raises(ContactError, match="between 0 and 1"):
         Conditions(contact=1.5)
-    with pytest.raises(ContactError, match=r"above -273\.15"):
-        Conditions(temperature_c=-300)
+    for degrees in (-300.0, float("inf"), float("nan")):
+        with pytest.raises(ContactError, match=r"above -273\.15"):
+            Conditions(temperature_c=degrees)
 
 
 @settings(deadline=None, max_examples=60, derandomize=True)

@@ -72,7 +72,10 @@ def test_prices_in_another_currency_are_converted_at_the_rate_of_their_year():
     prices = load_prices(own(formula="ZrCl4", price_per_kg=30, currency="cny", date="2021"))
     assert prices.row("ZrCl4")["price_usd_kg"] == pytest.approx(30 / yuan)
     assert per_usd("USD", 2024.5) == 1.0
-    assert per_usd("EUR", 1999) == per_usd("EUR", 2010.5)  # the nearest year that is there
+    last = rates[rates["currency"] == "RUB"].set_index("year")["units_per_usd"][2021]
+    assert per_usd("RUB", 2022.5) == last  # the year beside it; none is quoted since March 2022
+    with pytest.raises(CurrencyError, match="rates of RUB are those of 2010 to 2021, none near 2024"):
+        per_usd("RUB", 2024.5)
 
 
 def test_low_and_high_take_that_end_of_every_price():
@@ -101,6 +104,8 @@ def test_a_precursor_that_may_not_be_used_is_not():
     assert not {"ZrOCl2(H2O)8", "Li2O"} & set(route.moles)
     with pytest.raises(PriceError, match="'ZrNi' is not among the priced precursors"):
         load_prices(without=["ZrNi"])
+    with pytest.raises(PriceError, match=r"one string 'ZrCl4' was given where a list belongs; write \['Zr"):
+        load_prices(without="ZrCl4")
     assert np.isnan(usd_kg(LZC, load_prices(without=["ZrCl4"])))
 
 
@@ -116,9 +121,19 @@ def test_a_precursor_that_may_not_be_used_is_not():
         (own(formula="Li3N", price_per_kg=1), "row 2: Li3N is no precursor that can be used"),
         (own(formula="LiAlCl4", price_per_kg=1), "row 2: LiAlCl4 is no precursor that can be used"),
         (own(formula="LiCl", price_per_kg=1, currency="XYZ"), "row 2: there is no exchange rate for 'XYZ'"),
-        (own(formula="LiCl", price_per_kg=1, date="last week"), "the date 'last week' is not understood"),
+        (own(formula="LiCl", price_per_kg=1, date="last week"), "row 2: the date 'last week' is not"),
+        (
+            own(formula="LiCl", price_per_kg=1, currency="EUR", date="1999"),
+            "row 2: the exchange rates of EUR are those of 2010",
+        ),
         (own(formula="LiCl", price_per_kg=1, basis="inferred"), "basis is 'inferred', inferred from ''"),
-        (own(formula="LiCl", price_per_kg=1, low_per_kg=2), "LiCl has low, central and high prices 2, 1"),
+        (own(formula="LiCl", price_per_kg=1, low_per_kg=2), "row 2: LiCl has low, .* 2, 1, none; give low"),
+        (own(formula="LiCl", price_per_kg=1, high_per_kg=0.5), "row 2: LiCl has low, .* none, 1, 0.5; give"),
+        (own(formula="LiCl", price_per_kg=1).iloc[:0], "own prices holds no prices; add a row"),
+        (
+            pd.DataFrame({"formula": ["ZrCl4", "LiCl", "Zr2Cl8"], "price_per_kg": [30, 5, 40]}),
+            "row 4: ZrCl4 has a price in row 2 already; keep one",
+        ),
     ],
 )
 def test_a_bad_own_price_is_named(frame, message):
@@ -132,12 +147,30 @@ def test_a_price_file_is_read_and_a_missing_one_named(tmp_path):
     assert load_prices(file).row("ZrCl4")["source_title"] == "a supplier"
     with pytest.raises(PriceError, match=r"there is no price file .*none.csv"):
         load_prices(tmp_path / "none.csv")
+    file.write_text("formula;price_per_kg\nZrCl4;4\n")
+    with pytest.raises(PriceError, match="separated by semicolons or tabs: save it with commas"):
+        load_prices(file)
+    file.write_text("formula,price_per_kg\nZrCl4,4,spot, by the tonne\n")
+    with pytest.raises(PriceError, match="more cells than its header; put text that holds commas in quotes"):
+        load_prices(file)
 
 
 @pytest.mark.parametrize("text", ["24", "2023-13", "2023-", "May 2023", ""])
 def test_a_bad_date_is_named(text):
     with pytest.raises(PriceError, match="is not understood; write a year such as 2023"):
         load_prices(date=text)
+
+
+@pytest.mark.parametrize("date", ["1995", "2019-12", "2090"])
+def test_a_date_without_prices_near_it_is_refused(date):
+    with pytest.raises(PriceError, match=f"prices are cited from 2020 to 2025, none near {date}; choose"):
+        load_prices(date=date)
+
+
+def test_the_year_after_the_last_price_takes_the_last_ones():
+    last = load_prices(date="2026")
+    assert last.row("LiOH(H2O)")["price_usd_kg"] == pytest.approx(11.577)  # December 2025
+    assert read_date(2023) == read_date("2023") == 2023.5
 
 
 def test_binary_parts():

@@ -36,7 +36,7 @@ def command(
     thickness: options.Thickness = 50.0,
     batch: Annotated[float, typer.Option(help="Mass of product that the recipe is for, grams.")] = 10.0,
     reference_year: Annotated[
-        int, typer.Option(help="Year of the sulfide price that costs are compared with.")
+        int, typer.Option(help="Year (2023-2030) of the sulfide price that costs are compared with.")
     ] = 2030,
     format: options.ResultFormat = None,
     as_json: options.Json = False,
