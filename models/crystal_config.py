@@ -86,11 +86,11 @@ class CrystalEnsembleConfig(_Strict):
     """How many networks are trained, and how many at once.
 
     Attributes:
-        members: networks; member m never sees fold m % folds.
+        members: networks; member m never sees fold m % folds. None for as many as folds.
         processes: members trained at once on a CPU.
     """
 
-    members: int = Field(5, ge=1, le=64)
+    members: int | None = Field(None, ge=1, le=64)
     processes: int = Field(1, ge=1, le=64)
 
 
@@ -138,6 +138,11 @@ class CrystalTrainingConfig(_Strict):
     seed: int = Field(0, ge=0)
 
     @property
+    def members(self) -> int:
+        """Networks of the ensemble."""
+        return self.ensemble.members or self.structures.folds
+
+    @property
     def shared_tables(self) -> frozenset[str]:
         """Tables that shared stages draw from.
 
@@ -156,9 +161,9 @@ class CrystalTrainingConfig(_Strict):
                 raise ValueError(
                     f"stage {stage.name} draws from {', '.join(unknown)}; structures.tables has {known}"
                 )
-        if self.ensemble.members % self.structures.folds:
+        if self.members % self.structures.folds:
             raise ValueError(
-                f"ensemble.members {self.ensemble.members} must be a multiple of structures.folds "
+                f"ensemble.members {self.members} must be a multiple of structures.folds "
                 f"{self.structures.folds}: every fold is judged by equally many members"
             )
         return self

@@ -93,7 +93,7 @@ def _trained(
     write_bytes(folder / ROWS, (json.dumps(_rows_read(rows), indent=1) + "\n").encode())
     checksums = {name: file_sha256(path) for name, path in resolved.structures.tables.items()}
     checksums |= {name: table_checksum(name) for name in resolved.structures.shipped}
-    members, threads = resolved.ensemble.members, torch.get_num_threads()
+    members, threads = resolved.members, torch.get_num_threads()
     processes = 1 if accelerator == "cuda" else min(resolved.ensemble.processes, members)
 
     def job(number: int, threads: int, shown: bool) -> CrystalMemberJob:
