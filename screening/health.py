@@ -184,15 +184,23 @@ def _tables() -> Iterator[Check]:
 
 
 def _weights() -> Iterator[Check]:
-    """Verify the shipped ensemble, and any other folder of weights beside it."""
+    """Verify the shipped ensembles, and any other folder of weights beside the first."""
     from softlyte.models.adaptation import load_adaptation
-    from softlyte.models.checkpoint import CARD, PRETRAINED, load_checkpoint
+    from softlyte.models.checkpoint import (
+        CARD,
+        CRYSTAL_FORMAT,
+        FORMAT,
+        PRETRAINED,
+        PRETRAINED_CRYSTALS,
+        load_checkpoint,
+    )
 
-    folders = sorted({PRETRAINED, *(card.parent for card in PRETRAINED.rglob(CARD))})
+    folders = sorted({PRETRAINED, PRETRAINED_CRYSTALS, *(card.parent for card in PRETRAINED.rglob(CARD))})
     for folder in folders:
-        name = "pretrained" if folder == PRETRAINED else str(folder.relative_to(PRETRAINED.parent))
+        name = str(folder.relative_to(PRETRAINED.parent))
+        kind = CRYSTAL_FORMAT if folder == PRETRAINED_CRYSTALS else FORMAT
         try:
-            load_adaptation(folder, load_checkpoint(folder).card["weights_sha256"])
+            load_adaptation(folder, load_checkpoint(folder, kind).card["weights_sha256"])
         except UserError as error:
             yield Check(name, False, str(error))
         else:

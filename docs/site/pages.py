@@ -11,6 +11,7 @@ from softlyte.datasets.tables import load_card, table_names
 
 ROOT = Path(__file__).resolve().parents[2]
 CARD = ROOT / "models" / "pretrained" / "card.json"
+CRYSTAL_CARD = ROOT / "models" / "pretrained_crystals" / "card.json"
 
 _FLAT = {ord("|"): "\\|", ord("\n"): " "}
 """What would end a cell of a table."""
@@ -66,13 +67,55 @@ def _table_card(card: TableCard) -> str:
 
 
 def model_card() -> dict[str, str]:
-    """Return the page of the shipped weights, from the card that lies beside them."""
-    card: dict[str, Any] = json.loads(CARD.read_text(encoding="utf-8"))
+    """Return the pages of the shipped weights, from the cards that lie beside them."""
+    compositions = json.loads(CARD.read_text(encoding="utf-8"))
+    crystals = json.loads(CRYSTAL_CARD.read_text(encoding="utf-8"))
+    return {
+        "cards/model.md": _model_page(
+            compositions,
+            "# Model card",
+            "models/pretrained",
+            f"{compositions['config']['data']['folds']} folds by chemical system",
+            f"{compositions['rows']['all']:,}",
+            "[How the network works](../docs/model.md), [how it is evaluated](../docs/evaluation.md), "
+            "[what has been measured](../benchmarks/RESULTS.md).",
+            "chemical systems",
+            "- Pressure, temperature other than through the conductivity's activation energy, microstructure, "
+            "impurities, moisture.\n"
+            "- Structures: a composition has one value for a phase, whatever its polymorph.\n"
+            "- Chemistry far from its tables: there `applicability` is low and the row is flagged.",
+        ),
+        "cards/crystal_model.md": _model_page(
+            crystals,
+            "# Model card: structures",
+            "models/pretrained_crystals",
+            f"{crystals['config']['structures']['folds']} folds by formula",
+            ", ".join(f"{name.replace('_', ' ')} {rows:,}" for name, rows in crystals["rows"].items()),
+            "[How the networks work](../docs/crystals.md), [what has been measured](../benchmarks/RESULTS.md).",
+            "formulas",
+            "- Conductivity, windows, glasses.\n"
+            "- Structures far from relaxed: their moduli and energies are those of the cell as it is given.\n"
+            "- Chemistry far from its tables.",
+        ),
+    }
+
+
+def _model_page(
+    card: dict[str, Any],
+    title: str,
+    place: str,
+    folds: str,
+    rows: str,
+    links: str,
+    held_out: str,
+    unknown: str,
+) -> str:
+    """Return the page of one ensemble's card."""
     network, config = card["network"], card["config"]
     facts = [
         ["Intended use", card["intended_use"]],
-        ["Members", f"{card['members']} networks, {config['data']['folds']} folds by chemical system"],
-        ["Training rows", f"{card['rows']['all']:,}"],
+        ["Members", f"{card['members']} networks, {folds}"],
+        ["Training rows", rows],
         ["Elements seen", str(len(card["elements"]))],
         ["Network", ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in network.items())],
         ["Stages", ", ".join(f"{s['name']} ({s['epochs']} epochs)" for s in config["training"]["stages"])],
@@ -91,25 +134,20 @@ def model_card() -> dict[str, str]:
         for name, checksum in card["tables_sha256"].items()
     ]
     parts = [
-        "# Model card",
-        f"**{card['name']}**, the weights that ship in `models/pretrained`. "
-        "[How the network works](../docs/model.md), [how it is evaluated](../docs/evaluation.md), "
-        "[what has been measured](../benchmarks/RESULTS.md).",
+        title,
+        f"**{card['name']}**, the weights that ship in `{place}`. {links}",
         _table(["field", "value"], facts),
-        "## On chemical systems held out of training",
+        f"## On {held_out} held out of training",
         "Mean absolute error (log10 units for moduli, conductivity, density and hardness; V, eV/atom and K "
         "otherwise), root mean square error, rank correlation, and the share of rows inside their 90% "
-        "interval. Each row is predicted by the networks that have not seen its chemical system.",
+        f"interval. Each row is predicted by networks that have not seen its {held_out[:-1]}.",
         _table(["target", "rows are", "rows", "MAE", "RMSE", "Spearman", "coverage"], metrics),
         "## What it does not know",
-        "- Pressure, temperature other than through the conductivity's activation energy, microstructure, "
-        "impurities, moisture.\n"
-        "- Structures: a composition has one value for a phase, whatever its polymorph.\n"
-        "- Chemistry far from its tables: there `applicability` is low and the row is flagged.",
+        unknown,
         "## Tables that it learned from",
         _table(["table", "SHA-256"], tables),
     ]
-    return {"cards/model.md": "\n\n".join(parts) + "\n"}
+    return "\n\n".join(parts) + "\n"
 
 
 def notebooks() -> dict[str, str]:
