@@ -80,8 +80,8 @@ def model_card() -> dict[str, str]:
             "[How the network works](../docs/model.md), [how it is evaluated](../docs/evaluation.md), "
             "[what has been measured](../benchmarks/RESULTS.md).",
             "chemical systems",
-            "- Pressure, temperature other than through the conductivity's activation energy, microstructure, "
-            "impurities, moisture.\n"
+            "- Pressure, temperature other than through the conductivity's activation energy, "
+            "microstructure, impurities, moisture.\n"
             "- Structures: a composition has one value for a phase, whatever its polymorph.\n"
             "- Chemistry far from its tables: there `applicability` is low and the row is flagged.",
         ),
@@ -91,7 +91,8 @@ def model_card() -> dict[str, str]:
             "models/pretrained_crystals",
             f"{crystals['config']['structures']['folds']} folds by formula",
             ", ".join(f"{name.replace('_', ' ')} {rows:,}" for name, rows in crystals["rows"].items()),
-            "[How the networks work](../docs/crystals.md), [what has been measured](../benchmarks/RESULTS.md).",
+            "[How the networks work](../docs/crystals.md), "
+            "[what has been measured](../benchmarks/RESULTS.md).",
             "formulas",
             "- Conductivity, windows, glasses.\n"
             "- Structures far from relaxed: their moduli and energies are those of the cell as it is given.\n"
