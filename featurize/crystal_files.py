@@ -7,11 +7,10 @@ process that dies over a file takes only that file with it.
 from __future__ import annotations
 
 import gzip
-import multiprocessing
 import warnings
 import zlib
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from pymatgen.io.cif import CifParser
 from pymatgen.io.vasp import Poscar
 
 from softlyte.datasets.documents import read_json
+from softlyte.datasets.workers import worker_pool
 from softlyte.featurize.crystals import OCCUPANCY_TOLERANCE, CrystalError, Crystals
 
 Format = Literal["cif", "poscar", "json"]
@@ -152,8 +152,7 @@ def _try_chunks(
 ) -> tuple[list[CrystalReading], list[list[_Numbered]]]:
     """Return what was read and the chunks that were lost with a process."""
     readings, lost = [], []
-    # Started anew, not forked: a fork of a process with threads (torch's, say) may hang.
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(processes) as pool:
         waiting: list[tuple[list[_Numbered], Future[CrystalReading] | None]] = []
         for chunk in chunks:
             try:

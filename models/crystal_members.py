@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from softlyte.datasets.workers import worker_pool
 from softlyte.models.checkpoint import load_state, load_strictly, save_state
 from softlyte.models.crystal_config import CrystalTrainingConfig
 from softlyte.models.crystal_data import CrystalRows, load_crystal_rows
@@ -126,7 +125,7 @@ def fit_crystal_members(jobs: list[CrystalMemberJob], processes: int) -> bool:
     """Train the members, several at once; returns True when all are finished."""
     if processes == 1:
         return all(fit_crystal_member(job) for job in jobs)
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(processes) as pool:
         return all(list(pool.map(fit_crystal_member, jobs)))
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from softlyte.datasets.formulas import chemical_systems
 from softlyte.datasets.splits import grouped_folds
+from softlyte.datasets.workers import worker_pool
 from softlyte.models.checkpoint import Checkpoint, load_state, save_state
 from softlyte.models.config import TrainingConfig
 from softlyte.models.fit import fit_network
@@ -113,7 +112,7 @@ def fit_members(jobs: list[MemberJob], processes: int) -> bool:
     if processes == 1:
         return all(fit_member(job) for job in jobs)
     # Each member runs alone on its threads: two processes of one thread do more than one of two.
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(processes) as pool:
         return all(list(pool.map(fit_member, jobs)))
 
 

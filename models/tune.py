@@ -6,12 +6,10 @@ and how far their intervals are from covering what they state.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import socket
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from softlyte.datasets.workers import worker_pool
 from softlyte.datasets.writing import write_bytes
 from softlyte.models.config import ConfigError, TrainingConfig
 from softlyte.models.fit import fit_network
@@ -141,7 +140,7 @@ def _searched(
     if tuning.workers == 1:
         _work(search)
     else:
-        with ProcessPoolExecutor(tuning.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with worker_pool(tuning.workers) as pool:
             list(pool.map(_work, [replace(search, number=n) for n in range(tuning.workers)]))
     return write_report(opened, training, folder)
 

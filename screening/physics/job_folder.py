@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
-import multiprocessing
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from typing import Any
 
 from softlyte.datasets.documents import read_json
 from softlyte.datasets.errors import UserError
+from softlyte.datasets.workers import worker_pool
 from softlyte.datasets.writing import write_bytes
 
 CONFIG_FILE, LOG_FILE, RESULTS = "job.json", "log.jsonl", "results"
@@ -209,9 +209,7 @@ def _in_processes(
     workers: int,
     keep: Callable[[str, Mapping[str, Any]], None],
 ) -> None:
-    # Started anew, not forked: a fork of a process with threads (torch's) may hang.
-    context = multiprocessing.get_context("spawn")
-    with one_thread_each(), ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with one_thread_each(), worker_pool(workers) as pool:
         waiting = {pool.submit(_guarded, work, argument): key for key, argument in todo}
         try:
             for future in as_completed(waiting):

@@ -1,0 +1,56 @@
+"""The shipped weights for structures: small, honest about their rows, right about crystals everybody knows."""
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from softlyte.featurize.crystals import Crystals
+from softlyte.models.checkpoint import CARD, PRETRAINED_CRYSTALS, WEIGHTS
+from softlyte.models.crystal_predictor import CrystalPredictor
+
+ENDS = [[0, 0, 0], [0.5, 0.5, 0.5]]
+
+
+@pytest.fixture(scope="module")
+def networks() -> Iterator[CrystalPredictor]:
+    yield CrystalPredictor.load(None, "cpu")
+
+
+def rock_salt(cation: str, anion: str, edge: float) -> Structure:
+    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(edge), [cation, anion], ENDS)
+
+
+def test_weights_are_small_and_their_card_says_what_they_learned() -> None:
+    assert (PRETRAINED_CRYSTALS / WEIGHTS).stat().st_size < 20e6
+    card = json.loads((PRETRAINED_CRYSTALS / CARD).read_text(encoding="utf-8"))
+    assert set(card["tables_sha256"]) >= {"elasticity", "formation_energy"}
+    assert card["test_metrics"]["formation_energy_ev_atom"]["crystal"]["mae"] < 0.06
+    assert "/" not in json.dumps(card["config"]["structures"]["tables"]).replace("log10", "")
+
+
+def test_well_known_salts_and_their_order(networks: CrystalPredictor) -> None:
+    # Cells and moduli near those of DFT (PBE); MgO is the stiffest, NaBr the softest.
+    salts = [
+        rock_salt("Mg", "O", 4.25),
+        rock_salt("Li", "F", 4.07),
+        rock_salt("Li", "Cl", 5.15),
+        rock_salt("Na", "Br", 6.05),
+    ]
+    found = networks.predict(Crystals.from_structures(salts)).properties
+    bulk, energy = found["bulk_modulus_gpa"], found["formation_energy_ev_atom"]
+    assert np.all(np.diff(bulk.median()) < 0)
+    low, high = bulk.interval()
+    for i, value in enumerate((151.0, 67.0, 31.0, 19.0)):
+        assert low[i] / 1.1 < value < high[i] * 1.1
+    assert energy.median() == pytest.approx([-3.0, -3.1, -2.0, -1.7], abs=0.35)
+
+
+def test_polymorphs_differ(networks: CrystalPredictor) -> None:
+    rock = rock_salt("Li", "Cl", 5.15)
+    dense = Structure(Lattice.cubic(3.12), ["Li", "Cl"], ENDS)
+    found = networks.predict(Crystals.from_structures([rock, dense])).properties
+    energy = found["formation_energy_ev_atom"].median()
+    assert energy[0] < energy[1] - 0.02  # the rock salt is the stable one
