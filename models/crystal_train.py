@@ -118,7 +118,7 @@ def _trained(
         "tasks": list(CRYSTAL_TASKS),
         "network": resolved.network.model_dump(),
         "graph": resolved.graph.model_dump(),
-        "config": json.loads(resolved.model_dump_json()),
+        "config": _without_folders(resolved),
         "standardisation": {"mean": standard.mean.tolist(), "sd": standard.sd.tolist()},
         "elements": sorted({int(z) for z in np.unique(rows.compositions.atomic_numbers)} - {0}),
         "rows": {name: entry["used"] for name, entry in _rows_read(rows).items()},
@@ -164,6 +164,13 @@ def judge(
     metrics = evaluate(some, full_mean, full_sd, standard)
     metrics.pop("density_g_cm3", None)
     return calibration, metrics
+
+
+def _without_folders(config: CrystalTrainingConfig) -> dict[str, Any]:
+    """Return the configuration as JSON types, tables by the names of their files alone."""
+    stated: dict[str, Any] = json.loads(config.model_dump_json())
+    stated["structures"]["tables"] = {name: path.name for name, path in config.structures.tables.items()}
+    return stated
 
 
 def _rows_read(rows: CrystalRows) -> dict[str, Any]:
