@@ -1,7 +1,6 @@
-"""The shipped weights for structures: small, honest about their rows, right about crystals everybody knows."""
+"""The shipped weights for structures: small, frank about their rows, right about well-known crystals."""
 
 import json
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -15,8 +14,8 @@ ENDS = [[0, 0, 0], [0.5, 0.5, 0.5]]
 
 
 @pytest.fixture(scope="module")
-def networks() -> Iterator[CrystalPredictor]:
-    yield CrystalPredictor.load(None, "cpu")
+def networks() -> CrystalPredictor:
+    return CrystalPredictor.load(None, "cpu")
 
 
 def rock_salt(cation: str, anion: str, edge: float) -> Structure:
