@@ -25,7 +25,9 @@ from benchmarks.report import markdown_table, write_section
 from softlyte.models.config import DEFAULT_CONFIG, StageConfig, TrainingConfig, load_config
 from softlyte.models.crystal_config import CrystalTrainingConfig
 from softlyte.models.crystal_data import CrystalRows
-from softlyte.models.crystal_members import crystal_rows_of, judging_members, seen_rows
+from softlyte.models.crystal_fit import predict_crystals
+from softlyte.models.crystal_members import crystal_rows_of, in_units, judging_members, seen_rows
+from softlyte.models.crystal_predictor import CrystalPredictor
 from softlyte.models.crystal_tasks import CRYSTAL_COLUMNS, CRYSTAL_TASKS
 from softlyte.models.crystal_train import OUT_OF_FOLD
 from softlyte.models.distillation import tabular_features
@@ -53,7 +55,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     chosen = parser.parse_args()
     runs = dict(text.split("=", 1) for text in chosen.run)
-    table: list[list[str]] = []
+    table, remarks = list[list[str]](), list[str]()
     rows: CrystalRows | None = None
     for name, folder in runs.items():
         config = CrystalTrainingConfig.model_validate(json.loads((Path(folder) / RESOLVED).read_text()))
@@ -69,8 +71,9 @@ def main() -> None:
                 table.append(line(other, rows, config, np.stack(predicted)))
                 print(table[-1], flush=True)
         table.append(line(f"crystal network, {name}", rows, config, mean))
+        remarks.append(all_members(name, Path(folder), found, config))
     head = ["model", *(f"{UNITS[task]}, {subset}" for task in SHOWN for subset in ("all", "Li/Na halides"))]
-    text = markdown_table(head, table)
+    text = "\n".join([markdown_table(head, table), "", *remarks])
     print(text)
     write_section("crystal-networks", text)
 
@@ -97,6 +100,23 @@ def line(name: str, rows: CrystalRows, config: CrystalTrainingConfig, members: F
                 both += f"; mean of them {together:.3f}"
             cells.append(f"{both} ({int(chosen.sum()):,})")
     return cells
+
+
+def all_members(name: str, folder: Path, rows: CrystalRows, config: CrystalTrainingConfig) -> str:
+    """Return what all members together make of the formation energies that none of them has seen."""
+    column = CRYSTAL_TASKS.index("formation_energy_ev_atom")
+    label = rows.labels()[:, column]
+    shared = np.isin(np.array(rows.sources)[rows.source], list(config.shared_tables))
+    chosen = np.flatnonzero(shared & (rows.fold == 0) & ~np.isnan(label))
+    networks = CrystalPredictor.load(folder / "checkpoint", "cpu")
+    found = [
+        in_units(predict_crystals(n, rows.graphs, chosen), networks.standard)[0] for n in networks.networks
+    ]
+    error = np.abs(np.mean(found, axis=0)[:, column] - label[chosen]).mean()
+    return (
+        f"- {name}: formation energy of the {len(chosen):,} held-out structures by all {len(found)} members "
+        f"together: MAE {error:.4f} eV/atom."
+    )
 
 
 def out_of_fold(rows: CrystalRows, config: CrystalTrainingConfig, model: ModelOfFold, seed: int) -> Floats:
