@@ -34,7 +34,7 @@ from softlyte.models.distillation import tabular_features
 from softlyte.models.evaluation import halide_rows
 from softlyte.models.fit import fit_network
 from softlyte.models.run_folder import RESOLVED
-from softlyte.models.training_data import TrainingRows
+from softlyte.models.training_data import Standardisation, TrainingRows
 
 Floats = NDArray[np.float64]
 ModelOfFold = Callable[[NDArray[np.bool_], NDArray[np.int64], int], Floats]
@@ -42,8 +42,6 @@ ModelOfFold = Callable[[NDArray[np.bool_], NDArray[np.int64], int], Floats]
 
 SHOWN = CRYSTAL_TASKS[:3]
 UNITS = {"bulk_modulus_gpa": "log10 K", "shear_modulus_gpa": "log10 G", "formation_energy_ev_atom": "eV/atom"}
-SEEDS = 2
-"""Of the models that draw random numbers; as many members of a crystal ensemble judge a row."""
 NAMES = {"elasticity": "elastic_moduli"}
 """Tables of the crystal configurations under the composition networks' name."""
 
@@ -67,8 +65,7 @@ def main() -> None:
         if rows is None:
             rows = found
             for other, model in baselines(rows, config, chosen.work).items():
-                predicted = [out_of_fold(rows, config, model, seed) for seed in range(SEEDS)]
-                table.append(line(other, rows, config, np.stack(predicted)))
+                table.append(line(other, rows, config, out_of_fold(rows, config, model)[None]))
                 print(table[-1], flush=True)
         table.append(line(f"crystal network, {name}", rows, config, mean))
         remarks.append(all_members(name, Path(folder), found, config))
@@ -119,13 +116,13 @@ def all_members(name: str, folder: Path, rows: CrystalRows, config: CrystalTrain
     )
 
 
-def out_of_fold(rows: CrystalRows, config: CrystalTrainingConfig, model: ModelOfFold, seed: int) -> Floats:
+def out_of_fold(rows: CrystalRows, config: CrystalTrainingConfig, model: ModelOfFold) -> Floats:
     """Return a model's prediction of every row that judges, [N, tasks], by folds as the members have them."""
     judges = judging_members(config, rows)
     found = np.full((len(rows), len(CRYSTAL_TASKS)), np.nan)
     for fold in range(config.structures.folds):
         test = np.flatnonzero(judges == fold)
-        found[test] = model(seen_rows(config, rows, fold), test, seed * config.structures.folds + fold)
+        found[test] = model(seen_rows(config, rows, fold), test, fold)
     return found
 
 
@@ -147,28 +144,44 @@ def baselines(rows: CrystalRows, config: CrystalTrainingConfig, work: Path) -> d
         return found
 
     def network(used: NDArray[np.bool_], test: NDArray[np.int64], seed: int) -> Floats:
-        return composition_network(plain, used, test, seed, work / f"composition_{seed}")
+        return composition_network(plain, seen_rows(config, rows, -1), used, test, seed, work)
 
     return {"constant": constant, "ExtraTrees, composition": trees, "composition network": network}
 
 
 def composition_network(
-    rows: TrainingRows, used: NDArray[np.bool_], test: NDArray[np.int64], seed: int, folder: Path
+    rows: TrainingRows,
+    shared: NDArray[np.bool_],
+    used: NDArray[np.bool_],
+    test: NDArray[np.int64],
+    seed: int,
+    folder: Path,
 ) -> Floats:
-    """Train the composition network, formation energies first, and return its crystal tasks, [K, tasks]."""
+    """Train the composition network as the crystal networks are, and return its crystal tasks, [K, tasks].
+
+    Args:
+        rows: N crystals as rows of compositions.
+        shared: [N] rows that the formation energies are learned from once for all folds.
+        used: [N] rows that this fold may see.
+        test: rows to predict.
+        seed: of the fold's fit.
+        folder: for what has been trained.
+    """
     shipped = load_config(DEFAULT_CONFIG)
-    stages = (
-        StageConfig(name="pretrain", epochs=20, learning_rate=2e-3, passes={"formation_energy": 1.0}),
-        StageConfig(
-            name="joint",
-            epochs=16,
-            learning_rate=1e-3,
-            passes={"formation_energy": 0.25, "elastic_moduli": 4.0},
-        ),
+    first = StageConfig(name="pretrain", epochs=12, learning_rate=2e-3, passes={"formation_energy": 1.0})
+    then = StageConfig(
+        name="joint",
+        epochs=16,
+        learning_rate=1e-3,
+        passes={"formation_energy": 0.2, "elastic_moduli": 4.0},
     )
-    fit = shipped.training.model_copy(update={"stages": stages})
+    fit = shipped.training.model_copy(update={"stages": (first, then)})
     config: TrainingConfig = shipped.model_copy(update={"training": fit})
-    outcome = fit_network(config, rows, used, folder, seed, stages=stages)
+    standard = Standardisation.fit(rows)
+    begun = fit_network(config, rows, shared, folder / "shared", 0, stages=[first], standard=standard)
+    outcome = fit_network(
+        config, rows, used, folder / f"fold_{seed}", seed, stages=[then], start=begun.state, standard=standard
+    )
     if outcome.state is None:
         raise SystemExit(f"{folder} is not finished")
     mean, _ = predict(config, outcome.state, outcome.standard, rows.take(test))
