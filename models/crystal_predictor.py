@@ -67,6 +67,8 @@ class CrystalPredictor:
         self.standard = Standardisation(np.array(stated["mean"], float), np.array(stated["sd"], float))
         self.calibration = Calibration.from_card(card["calibration"])
         self.support = Support.from_card(card["support"])
+        self.judges = len(self.networks) // int(card.get("config", {}).get("structures", {}).get("folds", 1))
+        """Members that judged each row of the calibration."""
         self.known_elements = np.zeros(MAX_ATOMIC_NUMBER + 1, bool)
         """[104] True for atomic numbers that training has seen."""
         self.known_elements[card["elements"]] = True
@@ -118,6 +120,9 @@ class CrystalPredictor:
                 "the weights predict numbers that no crystal has: they are damaged or their training "
                 "diverged; copy them again or retrain"
             )
+        if self.judges == 1:
+            # The spread was calibrated on single members, whose disagreement was not to be seen.
+            mean = np.broadcast_to(mean.mean(axis=0), mean.shape)
         found = calibrated(
             self.calibration,
             self.support,

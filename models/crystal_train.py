@@ -124,7 +124,7 @@ def _trained(
         "rows": {name: entry["used"] for name, entry in _rows_read(rows).items()},
         "tables_sha256": checksums,
         "calibration": calibration.to_card(),
-        "support": Support.fit(rows.as_training_rows()).to_card(),
+        "support": Support.fit(rows.as_training_rows()).without_floor().to_card(),
         "test_metrics": metrics,
         "training": {
             "device": accelerator,
@@ -159,9 +159,11 @@ def judge(
     """
     some = rows.as_training_rows().take(judged)
     full_mean, full_sd = among_all_tasks(mean[:, judged], 0.0), among_all_tasks(sd[:, judged], 1.0)
-    calibration = calibrate_rows(some, full_mean, full_sd, Support.fit(some), standard)
+    # Few relatives make a composition a guess, not a structure: the factors of the families cover without.
+    support = Support.fit(some).without_floor()
+    calibration = calibrate_rows(some, full_mean, full_sd, support, standard)
     # The density of a given structure is known.
-    metrics = evaluate(some, full_mean, full_sd, standard)
+    metrics = evaluate(some, full_mean, full_sd, standard, floor=False)
     metrics.pop("density_g_cm3", None)
     return calibration, metrics
 

@@ -69,6 +69,7 @@ def cross_calibrated(
     member_mean: NDArray[np.float64],
     member_sd: NDArray[np.float64],
     standard: Standardisation,
+    floor: bool = True,
 ) -> dict[str, PropertyPrediction]:
     """Return the predictions of every row, calibrated on the other folds alone.
 
@@ -80,12 +81,13 @@ def cross_calibrated(
         member_mean: [E, N, T] of E networks that have not seen the row, in transformed units.
         member_sd: [E, N, T] standard deviations before calibration.
         standard: units of the targets.
+        floor: whether the number of relatives asks for a least spread.
     """
     parts, places = [], []
     for fold in np.unique(rows.fold):
         here, others = np.flatnonzero(rows.fold == fold), rows.fold != fold
         known = rows.take(others)
-        support = Support.fit(known)
+        support = Support.fit(known) if floor else Support.fit(known).without_floor()
         calibration = calibrate_rows(known, member_mean[:, others], member_sd[:, others], support, standard)
         some = rows.take(here)
         parts.append(
@@ -115,6 +117,7 @@ def evaluate(
     member_mean: NDArray[np.float64],
     member_sd: NDArray[np.float64],
     standard: Standardisation,
+    floor: bool = True,
 ) -> dict[str, Any]:
     """Return metrics by target and subset (crystal, glass, Li/Na halides).
 
@@ -123,6 +126,7 @@ def evaluate(
         member_mean: [E, N, T] of E networks that have not seen the row, in transformed units.
         member_sd: [E, N, T] standard deviations before calibration.
         standard: units of the targets.
+        floor: whether the number of relatives asks for a least spread.
 
     Each entry holds rows, mae (ensemble), mae_members (mean and standard deviation over the members),
     rmse, spearman, coverage of the interval (calibrated on the other folds) and its mean width, in the
@@ -130,7 +134,7 @@ def evaluate(
     """
     from scipy.stats import spearmanr
 
-    predicted = cross_calibrated(rows, member_mean, member_sd, standard)
+    predicted = cross_calibrated(rows, member_mean, member_sd, standard, floor)
     member_mean = np.concatenate([member_mean, log10_youngs_modulus(member_mean)[..., None]], axis=2)
     labels = labels_with_youngs_modulus(rows)
     halides = halide_rows(rows)

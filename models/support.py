@@ -8,7 +8,7 @@ guessing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,10 @@ class Support:
         repeated = np.zeros(len(TASKS))
         repeated[TASK_NAMES.index("sigma_s_cm")] = _repeat_sd(rows, targets)
         return cls(counts, spread, repeated)
+
+    def without_floor(self) -> Support:
+        """Return the same counts, asking no least standard deviation."""
+        return replace(self, label_sd=np.zeros_like(self.label_sd), repeat_sd=np.zeros_like(self.repeat_sd))
 
     def share(self, anion: NDArray[np.integer], phase: NDArray[np.integer]) -> NDArray[np.float64]:
         """Return how well each property is supported, [N, T] in 0..1."""

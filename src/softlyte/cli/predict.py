@@ -103,7 +103,7 @@ def _print_blocks(frame: pd.DataFrame, thickness: float) -> None:
     """Print a block per formula or structure: properties as rows, phases as columns, with intervals."""
     from softlyte.datasets.columns import COLUMNS, INTERVAL_LEVEL
 
-    common = ("formula", "mobile_ion", "family", "phase")
+    common = ("structure", "formula", "mobile_ion", "family", "phase")
     by = "structure" if "structure" in frame else "formula"
     names = [n for n in frame.columns if n in COLUMNS and n not in common]
     for name, block in frame.groupby(by, sort=False):

@@ -45,12 +45,14 @@ def command(
         from softlyte.models.crystal_train import train_crystals
 
         result = train_crystals(config, out=out, device=device, seed=seed, max_hours=max_hours)
+        option = "--crystal-weights"
     else:
         from softlyte.models.train import train
 
         result = train(
             config, out=out, device=device, seed=seed, max_hours=max_hours, devices=devices, own_data=own_data
         )
+        option = "--weights"
     if result.checkpoint is None:
         note(f"the time is used up; run the same command again to go on in {out}")
         return
@@ -65,4 +67,4 @@ def command(
     ]
     if not is_quiet():
         print_table(["target", "subset", *keys], rows, "Out-of-fold rows (transformed units)", right=keys)
-    note(f"the ensemble is in {result.checkpoint}; use it with --weights {result.checkpoint}")
+    note(f"the ensemble is in {result.checkpoint}; use it with {option} {result.checkpoint}")
