@@ -67,7 +67,7 @@ class CrystalPredictor:
         self.standard = Standardisation(np.array(stated["mean"], float), np.array(stated["sd"], float))
         self.calibration = Calibration.from_card(card["calibration"])
         self.support = Support.from_card(card["support"])
-        self.judges = len(self.networks) // int(card.get("config", {}).get("structures", {}).get("folds", 1))
+        self.judges = len(self.networks) // max(1, int(card["config"]["structures"]["folds"]))
         """Members that judged each row of the calibration."""
         self.known_elements = np.zeros(MAX_ATOMIC_NUMBER + 1, bool)
         """[104] True for atomic numbers that training has seen."""

@@ -90,6 +90,7 @@ def save_tiny_crystal_ensemble(folder: Path) -> Path:
         "tasks": list(CRYSTAL_TASKS),
         "network": network.model_dump(),
         "graph": graph.model_dump(),
+        "config": {"structures": {"folds": 1}},
         "standardisation": {"mean": mean.tolist(), "sd": sd.tolist()},
         "elements": sorted(Element(symbol).Z for symbol in TINY_ELEMENTS),
         "calibration": replace(Calibration.neutral(), modulus_correlation=0.7).to_card(),

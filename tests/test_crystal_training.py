@@ -353,10 +353,18 @@ def test_a_saved_ensemble_predicts_structures(tables: dict[str, Path], tmp_path:
     with pytest.raises(CheckpointError, match="ensemble on compositions; give one that was trained on str"):
         CrystalPredictor.load(PRETRAINED, "cpu")
     card = json.loads((result.checkpoint / "card.json").read_text())
-    card["graph"] = {"cutoff_angstrom": "far"}
-    (result.checkpoint / "card.json").write_text(json.dumps(card))
-    with pytest.raises(CheckpointError, match="incomplete or from another version"):
-        CrystalPredictor.load(result.checkpoint, "cpu")
+    for name, odd in (
+        ("graph", {"cutoff_angstrom": "far"}),
+        ("network", []),
+        ("config", []),
+        ("config", {"structures": {"folds": "five"}}),
+        ("standardisation", {"mean": "low"}),
+        ("elements", [900]),
+        ("calibration", {}),
+    ):
+        (result.checkpoint / "card.json").write_text(json.dumps(card | {name: odd}))
+        with pytest.raises(CheckpointError, match="incomplete or from another version"):
+            CrystalPredictor.load(result.checkpoint, "cpu")
 
 
 @pytest.mark.parametrize(
