@@ -197,8 +197,9 @@ def _weights() -> Iterator[Check]:
 
     folders = sorted({PRETRAINED, PRETRAINED_CRYSTALS, *(card.parent for card in PRETRAINED.rglob(CARD))})
     for folder in folders:
-        name = str(folder.relative_to(PRETRAINED.parent))
-        kind = CRYSTAL_FORMAT if folder == PRETRAINED_CRYSTALS else FORMAT
+        crystals = folder == PRETRAINED_CRYSTALS
+        name = folder.name if crystals else str(folder.relative_to(PRETRAINED.parent))
+        kind = CRYSTAL_FORMAT if crystals else FORMAT
         try:
             load_adaptation(folder, load_checkpoint(folder, kind).card["weights_sha256"])
         except UserError as error:
