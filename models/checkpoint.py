@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ WEIGHTS, CARD = "weights.safetensors", "card.json"
 PRETRAINED = Path(__file__).parent / "pretrained"
 PRETRAINED_CRYSTALS = Path(__file__).parent / "pretrained_crystals"
 """Folders of the weights that ship with Softlyte."""
+
+_OF_ODD_CARDS = (KeyError, TypeError, IndexError, ValueError, OverflowError, RuntimeError, MemoryError)
 
 _SHIPPED = {FORMAT: PRETRAINED, CRYSTAL_FORMAT: PRETRAINED_CRYSTALS}
 
@@ -137,6 +140,24 @@ def load_checkpoint(folder: Path | None = None, format: str = FORMAT) -> Checkpo
             raise CheckpointError(f"{weights_path} holds the foreign tensor {key!r}; copy it again")
         members[int(number)][rest] = value.float() if value.is_floating_point() else value
     return Checkpoint(card, members)
+
+
+@contextmanager
+def odd_cards_named(folder: Path) -> Iterator[None]:
+    """Turn what a card with odd values leads to while networks are made into a CheckpointError.
+
+    Args:
+        folder: of the card, for the message.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except _OF_ODD_CARDS as error:
+        problem = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise CheckpointError(
+            f"{folder / CARD} is incomplete or from another version ({problem}); copy it again or retrain"
+        ) from error
 
 
 def check_resumable(path: Path) -> Path | None:

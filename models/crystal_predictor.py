@@ -14,22 +14,22 @@ from softlyte.datasets.formulas import MAX_ATOMIC_NUMBER
 from softlyte.featurize.crystals import Crystals
 from softlyte.models.calibration import Calibration
 from softlyte.models.checkpoint import (
-    CARD,
     CRYSTAL_FORMAT,
     PRETRAINED_CRYSTALS,
     Checkpoint,
     CheckpointError,
     load_checkpoint,
     load_strictly,
+    odd_cards_named,
 )
 from softlyte.models.crystal_fit import predict_crystals
 from softlyte.models.crystal_members import in_units
 from softlyte.models.crystal_network import CrystalNetworkConfig, GraphConfig, crystal_network
 from softlyte.models.crystal_tasks import CRYSTAL_TASKS, among_all_tasks
 from softlyte.models.predictions import PropertyPrediction, StructurePredictions
-from softlyte.models.predictor import ODD_CARD_ERRORS, calibrated, choose_device
+from softlyte.models.predictor import calibrated, choose_device, require_possible
 from softlyte.models.support import Support
-from softlyte.models.tasks import YOUNGS_MODULUS
+from softlyte.models.tasks import TARGET_NAMES, YOUNGS_MODULUS
 from softlyte.models.training_data import CRYSTAL, Standardisation
 
 PREDICTED = ("bulk_modulus_gpa", "shear_modulus_gpa", YOUNGS_MODULUS, "formation_energy_ev_atom")
@@ -65,6 +65,8 @@ class CrystalPredictor:
             self.networks.append(member.to(self.device).eval().requires_grad_(False))
         stated = card["standardisation"]
         self.standard = Standardisation(np.array(stated["mean"], float), np.array(stated["sd"], float))
+        if not self.standard.mean.shape == self.standard.sd.shape == (len(TARGET_NAMES),):
+            raise CheckpointError("the card states no unit for some property; copy it again or retrain")
         self.calibration = Calibration.from_card(card["calibration"])
         self.support = Support.from_card(card["support"])
         self.judges = len(self.networks) // max(1, int(card["config"]["structures"]["folds"]))
@@ -78,15 +80,8 @@ class CrystalPredictor:
         """Load an ensemble (None: the shipped one); raises CheckpointError or DeviceError."""
         where = PRETRAINED_CRYSTALS if folder is None else Path(folder)
         chosen, checkpoint = choose_device(device), load_checkpoint(where, CRYSTAL_FORMAT)
-        try:
+        with odd_cards_named(where):
             return cls(checkpoint, chosen)
-        except ODD_CARD_ERRORS as error:
-            if isinstance(error, CheckpointError):
-                raise
-            problem = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise CheckpointError(
-                f"{where / CARD} is incomplete or from another version ({problem}); copy it again or retrain"
-            ) from error
 
     @property
     def weights_sha256(self) -> str:
@@ -115,11 +110,7 @@ class CrystalPredictor:
             crystals: N structures.
         """
         mean, sd = self.raw(crystals)
-        if not (np.isfinite(mean).all() and np.isfinite(sd).all()):
-            raise CheckpointError(
-                "the weights predict numbers that no crystal has: they are damaged or their training "
-                "diverged; copy them again or retrain"
-            )
+        require_possible(among_all_tasks(mean, 0.0), among_all_tasks(sd, 1.0))
         if self.judges == 1:
             # The spread was calibrated on single members, whose disagreement was not to be seen.
             mean = np.broadcast_to(mean.mean(axis=0), mean.shape)

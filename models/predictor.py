@@ -22,12 +22,12 @@ from softlyte.featurize.composition import ROOM_TEMPERATURE_C, CompositionFeatur
 from softlyte.models.adaptation import Adaptation, adapted_sha256, load_adaptation
 from softlyte.models.calibration import JUDGED_TASKS, Calibration, mean_disagreement, scaled
 from softlyte.models.checkpoint import (
-    CARD,
     PRETRAINED,
     Checkpoint,
     CheckpointError,
     load_checkpoint,
     load_strictly,
+    odd_cards_named,
 )
 from softlyte.models.network import CompositionNetwork, NetworkConfig
 from softlyte.models.predictions import Predictions, PropertyPrediction, concatenate, youngs_modulus
@@ -54,10 +54,6 @@ def choose_device(device: str = "auto") -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise DeviceError("no CUDA device is available; use --device cpu or auto")
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-ODD_CARD_ERRORS = (KeyError, TypeError, IndexError, ValueError, OverflowError, RuntimeError, MemoryError)
-"""What a card with odd values leads to while the networks are made."""
 
 
 class Predictor:
@@ -115,15 +111,8 @@ class Predictor:
         where = PRETRAINED if folder is None else Path(folder)
         checkpoint = load_checkpoint(where)
         adaptation = load_adaptation(where, checkpoint.card["weights_sha256"])
-        try:
+        with odd_cards_named(where):
             return cls(checkpoint, chosen, adaptation)
-        except ODD_CARD_ERRORS as error:
-            if isinstance(error, UserError):
-                raise
-            problem = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise CheckpointError(
-                f"{where / CARD} is incomplete or from another version ({problem}); copy it again or retrain"
-            ) from error
 
     def moved(self, device: str) -> Predictor:
         """Return the same ensemble on another device, "auto", "cpu" or "cuda"; raises DeviceError."""
@@ -242,7 +231,7 @@ class Predictor:
         self, compositions: Compositions, phase: NDArray[np.int64], temperature_c: float
     ) -> Predictions:
         member_mean, member_sd = self.raw(compositions, phase, None, temperature_c)
-        _require_possible(member_mean, member_sd)
+        require_possible(member_mean, member_sd)
         unknown = ~self.known_elements[compositions.atomic_numbers] & (compositions.atomic_numbers > 0)
         unseen: NDArray[np.bool_] = np.asarray(unknown.any(axis=1))
         agreement = self.calibration.applicability(mean_disagreement(member_mean, self.sd), phase)
@@ -258,7 +247,7 @@ class Predictor:
         )
 
 
-def _require_possible(member_mean: NDArray[np.float64], member_sd: NDArray[np.float64]) -> None:
+def require_possible(member_mean: NDArray[np.float64], member_sd: NDArray[np.float64]) -> None:
     """Raise CheckpointError for predictions, [E, N, T] in transformed units, that no property has."""
     decades = [task.transform == "log10" for task in TASKS]
     largest = [np.abs(values[..., decades]).max(initial=0.0) for values in (member_mean, member_sd)]

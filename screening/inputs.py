@@ -266,17 +266,21 @@ def refused(rows: Sequence[RejectedRow]) -> list[RejectedRow]:
     return [row for row in rows if not row.repeats]
 
 
-def usable(rejected: Sequence[RejectedRow]) -> None:
+def usable(rejected: Sequence[RejectedRow], what: str = "formula") -> None:
     """Accept formulas given to a function: a refused one raises InputError, one repeated RepeatedWarning.
 
     The message names the first refused formula and how many more there are.
+
+    Args:
+        rejected: refused and repeated rows.
+        what: the message calls each, "formula" or "structure".
     """
     wrong = refused(rejected)
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise InputError(f"formula {wrong[0].row}, {wrong[0].value!r}: {wrong[0].reason}{more}")
+        raise InputError(f"{what} {wrong[0].row}, {wrong[0].value!r}: {wrong[0].reason}{more}")
     for row in rejected:
-        text = f"formula {row.row}, {row.value!r}: {row.reason}"
+        text = f"{what} {row.row}, {row.value!r}: {row.reason}"
         warnings.warn(text, RepeatedWarning, stacklevel=3)
 
 

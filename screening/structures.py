@@ -60,7 +60,7 @@ def predict_structures(
     frame, rejected = predict_structure_rows(
         paths, targets, predictor, weights, crystal_predictor, crystal_weights, device, costing
     )
-    usable(rejected)
+    usable(rejected, "structure")
     return frame
 
 

@@ -359,6 +359,7 @@ def test_a_saved_ensemble_predicts_structures(tables: dict[str, Path], tmp_path:
         ("config", []),
         ("config", {"structures": {"folds": "five"}}),
         ("standardisation", {"mean": "low"}),
+        ("support", {}),
         ("elements", [900]),
         ("calibration", {}),
     ):
@@ -419,3 +420,13 @@ def test_the_command_trains_on_structures_and_names_what_is_absent(
     assert done.exit_code == 0, done.output
     assert "bulk_modulus_gpa" in done.output
     assert (tmp_path / "run" / METRICS).is_file()
+
+
+def test_a_card_without_some_unit_is_refused(tiny_crystal_weights: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_crystal_weights, tmp_path / "weights")
+    path = tmp_path / "weights" / "card.json"
+    card = json.loads(path.read_text())
+    card["standardisation"]["mean"].pop()
+    path.write_text(json.dumps(card))
+    with pytest.raises(CheckpointError, match="states no unit for some property"):
+        CrystalPredictor.load(tmp_path / "weights", "cpu")

@@ -111,7 +111,7 @@ def test_what_cannot_be_used_is_listed_and_the_rest_goes_on(
     assert [row.row for row in rejected] == [1, 3, 4, 5]
     assert "neither Li nor Na" in rejected[1].reason
     assert "not trained on Xe" in rejected[2].reason
-    with pytest.raises(InputError, match=r"formula 3.*foreign.*neither Li nor Na"):
+    with pytest.raises(InputError, match=r"structure 3.*foreign.*neither Li nor Na"):
         predict_structures([files["rock"], files["rock"], files["foreign"]], None, model, None, networks)
     with pytest.raises(InputError, match="no structure was given"):
         predict_structures([], predictor=model, crystal_predictor=networks)
